@@ -1,0 +1,259 @@
+//! Locking with a node in the caller's own frame (or future, or structure): nothing is allocated.
+//!
+//! # Why pinned
+//!
+//! The tree links nodes by address. A guard that contained its node could be moved, or forgotten
+//! and its memory used for something else, while other threads still follow links into it. [`Pin`]
+//! rules out both: pinned memory stays what it is until its destructor has run.
+//!
+//! # Invariants
+//!
+//! 1. `is_held` says whether the node is linked, and only the owner of the node touches it.
+//! 2. No exclusive reference to the inner node is formed after it was pinned, except by `drop`,
+//!    which unlinks it first. `PhantomPinned` keeps the compiler from assuming that the `&mut`
+//!    inside a caller's `Pin<&mut RangeNode>` is the only way to reach the node.
+//!
+//! Takes the tree's mutex, and whatever range is asked for.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomPinned;
+use std::ops::{RangeBounds, RangeInclusive};
+use std::pin::Pin;
+use std::ptr::NonNull;
+
+use crate::mode::Mode;
+use crate::span::Span;
+use crate::tree::{Node, TreeLock};
+
+/// A request for one range at a time, in memory that the caller provides.
+///
+/// Made by [`RangeLock::node`](crate::RangeLock::node), then pinned, then used as often as wanted.
+/// Where [`RangeLock::read`](crate::RangeLock::read) and [`write`](crate::RangeLock::write) may
+/// allocate, this never does, and on Linux it uses no thread-local data but `errno`, which it
+/// restores: it may be used in a signal handler, as long as the handler did not interrupt another
+/// operation on the same lock.
+///
+/// If a guard of the node is forgotten, its range stays locked until the node is used again or
+/// dropped.
+///
+/// # Examples
+///
+/// ```
+/// use std::pin::pin;
+///
+/// let lock = rangelock::RangeLock::new();
+/// let mut node = pin!(lock.node());
+/// let guard = node.as_mut().write(0..4096);
+/// assert!(lock.try_read(0..1).is_none());
+/// drop(guard);
+/// let _guard = node.read(4096..8192);
+/// ```
+///
+/// A node cannot be used without being pinned, and cannot be moved afterwards:
+///
+/// ```compile_fail
+/// let lock = rangelock::RangeLock::new();
+/// let mut node = lock.node();
+/// let _guard = node.write(0..4096); // not pinned
+/// ```
+///
+/// ```compile_fail
+/// fn must_be_unpin<T: Unpin>(_: T) {}
+/// let lock = rangelock::RangeLock::new();
+/// must_be_unpin(lock.node());
+/// ```
+pub struct RangeNode<'lock> {
+    tree: &'lock TreeLock,
+    node: Node,
+    is_held: Cell<bool>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: the inner node is shared with other threads only while linked, under the tree's mutex,
+// and the tree does not care which thread gives a range back.
+unsafe impl Send for RangeNode<'_> {}
+// SAFETY: a shared node offers nothing.
+unsafe impl Sync for RangeNode<'_> {}
+
+impl<'lock> RangeNode<'lock> {
+    #[inline]
+    pub(crate) fn new(tree: &'lock TreeLock) -> Self {
+        Self {
+            tree,
+            node: Node::new(),
+            is_held: Cell::new(false),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Waits for shared use of `range`; see [`RangeLock::read`](crate::RangeLock::read).
+    #[inline]
+    pub fn read<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+    ) -> PinnedReadGuard<'node> {
+        PinnedReadGuard {
+            held: self.hold(Span::of(&range), Mode::Read),
+        }
+    }
+
+    /// Waits for exclusive use of `range`; see [`RangeLock::write`](crate::RangeLock::write).
+    #[inline]
+    pub fn write<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+    ) -> PinnedWriteGuard<'node> {
+        PinnedWriteGuard {
+            held: self.hold(Span::of(&range), Mode::Write),
+        }
+    }
+
+    /// Takes shared use of `range` if that needs no wait; see
+    /// [`RangeLock::try_read`](crate::RangeLock::try_read).
+    #[inline]
+    pub fn try_read<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<PinnedReadGuard<'node>> {
+        self.try_hold(Span::of(&range), Mode::Read)
+            .map(|held| PinnedReadGuard { held })
+    }
+
+    /// Takes exclusive use of `range` if that needs no wait; see
+    /// [`RangeLock::try_write`](crate::RangeLock::try_write).
+    #[inline]
+    pub fn try_write<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<PinnedWriteGuard<'node>> {
+        self.try_hold(Span::of(&range), Mode::Write)
+            .map(|held| PinnedWriteGuard { held })
+    }
+
+    #[inline]
+    fn hold<'node>(self: Pin<&'node mut Self>, span: Option<Span>, mode: Mode) -> HeldNode<'node> {
+        let this = self.into_ref().get_ref();
+        this.release();
+        if let Some(span) = span {
+            this.node.request(span, mode);
+            // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which
+            // unlocks it first; it is not linked, because `release` has run.
+            unsafe { this.tree.lock(NonNull::from(&this.node)) };
+            this.is_held.set(true);
+        }
+        HeldNode { node: this }
+    }
+
+    #[inline]
+    fn try_hold<'node>(
+        self: Pin<&'node mut Self>,
+        span: Option<Span>,
+        mode: Mode,
+    ) -> Option<HeldNode<'node>> {
+        let this = self.into_ref().get_ref();
+        this.release();
+        if let Some(span) = span {
+            this.node.request(span, mode);
+            // SAFETY: as in `hold`.
+            if !unsafe { this.tree.try_lock(NonNull::from(&this.node)) } {
+                return None;
+            }
+            this.is_held.set(true);
+        }
+        Some(HeldNode { node: this })
+    }
+
+    /// Gives the range back, if one is held.
+    #[inline]
+    fn release(&self) {
+        if self.is_held.replace(false) {
+            // SAFETY: `is_held` says that the node was granted and not given back (Invariant 1).
+            unsafe { self.tree.unlock(NonNull::from(&self.node)) };
+        }
+    }
+}
+
+impl Drop for RangeNode<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl fmt::Debug for RangeNode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeNode").finish_non_exhaustive()
+    }
+}
+
+/// A node whose range, if any, is held on behalf of a guard.
+struct HeldNode<'node> {
+    node: &'node RangeNode<'node>,
+}
+
+// SAFETY: the guard is the only user of the node for as long as it borrows it, and a node may be
+// used from any thread.
+unsafe impl Send for HeldNode<'_> {}
+// SAFETY: a shared guard can only be asked for its range, which is constant while it is held.
+unsafe impl Sync for HeldNode<'_> {}
+
+impl HeldNode<'_> {
+    fn range(&self) -> Option<RangeInclusive<u64>> {
+        self.node
+            .is_held
+            .get()
+            .then(|| self.node.node.span().into())
+    }
+}
+
+impl Drop for HeldNode<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.node.release();
+    }
+}
+
+/// Shared use of a range through a [`RangeNode`]; given back when dropped.
+#[must_use = "the range is given back at once if the guard is dropped"]
+pub struct PinnedReadGuard<'node> {
+    held: HeldNode<'node>,
+}
+
+/// Exclusive use of a range through a [`RangeNode`]; given back when dropped.
+#[must_use = "the range is given back at once if the guard is dropped"]
+pub struct PinnedWriteGuard<'node> {
+    held: HeldNode<'node>,
+}
+
+impl PinnedReadGuard<'_> {
+    /// The range held, or `None` if it was asked for no byte at all.
+    #[must_use]
+    pub fn range(&self) -> Option<RangeInclusive<u64>> {
+        self.held.range()
+    }
+}
+
+impl PinnedWriteGuard<'_> {
+    /// The range held, or `None` if it was asked for no byte at all.
+    #[must_use]
+    pub fn range(&self) -> Option<RangeInclusive<u64>> {
+        self.held.range()
+    }
+}
+
+impl fmt::Debug for PinnedReadGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PinnedReadGuard")
+            .field(&self.range())
+            .finish()
+    }
+}
+
+impl fmt::Debug for PinnedWriteGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PinnedWriteGuard")
+            .field(&self.range())
+            .finish()
+    }
+}
