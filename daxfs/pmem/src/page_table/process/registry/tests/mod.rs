@@ -1,0 +1,6 @@
+//! Tests of the registry, by kind.
+
+#[cfg(loom)]
+mod loom;
+#[cfg(not(loom))]
+mod sequential;

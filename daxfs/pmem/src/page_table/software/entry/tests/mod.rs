@@ -1,0 +1,6 @@
+//! Tests of an entry, by kind.
+
+#[cfg(loom)]
+mod loom;
+#[cfg(not(loom))]
+mod sequential;
