@@ -12,6 +12,7 @@
 
 use std::arch::naked_asm;
 
+use crate::PAGE_BYTES;
 use crate::page_table::FaultError;
 
 /// Why a copy ended early: written by the signal handler on the copying thread.
@@ -23,7 +24,8 @@ pub(super) struct Report {
 
 /// Copies up to `len_bytes`, faulting as a processor does, and returns how many bytes are left.
 ///
-/// Eight bytes are copied by one load and one store.
+/// Eight bytes are copied by one load and one store, unless they reach into another page: then the
+/// bytes before it are copied although that page may not be accessible.
 ///
 /// # Safety
 /// Each range is the caller's, or lies in a window that is registered for faults.
@@ -33,13 +35,18 @@ pub(super) unsafe fn tolerant_copy(
     len_bytes: usize,
     report: &mut Report,
 ) -> usize {
-    if len_bytes == size_of::<u64>() {
+    if len_bytes == size_of::<u64>() && !crosses_a_page(target) && !crosses_a_page(source) {
         // SAFETY: the caller vouches for both ranges, and the report lives until the call returns.
         unsafe { copy_word(target, source, report, len_bytes) }
     } else {
         // SAFETY: as above.
         unsafe { copy_string(target, source, report, len_bytes) }
     }
+}
+
+/// Whether a word at that address lies in two pages.
+fn crosses_a_page(address: *const u8) -> bool {
+    address.addr() as u64 % PAGE_BYTES > PAGE_BYTES - size_of::<u64>() as u64
 }
 
 /// Where a thread goes on whose copy faulted at `instruction` for good; nothing if it is not one of

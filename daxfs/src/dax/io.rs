@@ -1,0 +1,277 @@
+//! Reading and writing a file at an offset, straight from and to the device.
+//!
+//! # One write
+//! ```text
+//!   I/O lock exclusive over the bytes
+//!     for each piece:
+//!       mapped: copy onto the block
+//!       hole:   allocate blocks nobody can see; copy the data and zero the rest; fence
+//!               publish under the mapping lock: block map, then entries, then page tables
+//!     fence; then the new length
+//!   unlock
+//! ```
+//! So user memory is only touched with the I/O lock held, never with a mapping lock (the buffer may
+//! be a mapping of the same file: it then faults, and the fault takes the mapping lock); a block is
+//! initialised before anything can reach it; and a fence comes before the unlock.
+//!
+//! # Locking
+//! The I/O lock over exactly the bytes read or written. A write past the end locks from the old end
+//! on, so that the gap, which it zeroes, is its own; never beyond what it writes. An append holds
+//! the append mutex and then `[end, end + len)`.
+
+use daxfs_pmem::InFlight;
+
+use super::open_file::OpenFile;
+use super::{MAX_FILE_BYTES, zero};
+use crate::error::{Error, Result};
+use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
+use crate::inode::block_map::Found;
+use crate::schedule::Point;
+
+/// The end of `len_bytes` bytes at `offset_bytes`.
+///
+/// # Errors
+/// [`Error::InvalidRange`] when a file cannot have them.
+pub(crate) fn range_end(operation: &'static str, offset_bytes: u64, len_bytes: u64) -> Result<u64> {
+    offset_bytes
+        .checked_add(len_bytes)
+        .filter(|end| *end <= MAX_FILE_BYTES)
+        .ok_or(Error::InvalidRange {
+            operation,
+            offset_bytes,
+            len_bytes,
+            max_bytes: MAX_FILE_BYTES,
+        })
+}
+
+// ---- Read -------------------------------------------------------------------------------------
+
+/// Reads into `buffer` from `offset_bytes` on, and returns how many bytes there were.
+pub(crate) fn read_at(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<usize> {
+    let wanted = within_file(file, offset_bytes, buffer.len());
+    let end = offset_bytes.saturating_add(wanted as u64);
+    file.io_lock.shared(offset_bytes..end, || {
+        // The file may have been truncated while we waited; what is left is locked.
+        let wanted = within_file(file, offset_bytes, wanted);
+        copy_out(file, &mut buffer[..wanted], offset_bytes)?;
+        Ok(wanted)
+    })
+}
+
+fn within_file(file: &OpenFile, offset_bytes: u64, len: usize) -> usize {
+    let rest = file.inode().len_bytes().saturating_sub(offset_bytes);
+    len.min(usize::try_from(rest).unwrap_or(usize::MAX))
+}
+
+fn copy_out(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<()> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let piece = Piece::at(file, offset_bytes + done as u64, buffer.len() - done);
+        let target = &mut buffer[done..done + piece.len];
+        match piece.device_offset_bytes {
+            Some(device_offset) => file.volume().device.read(device_offset, target)?,
+            None => target.fill(0),
+        }
+        done += piece.len;
+    }
+    Ok(())
+}
+
+/// Bytes of a file that lie together on the device, or in one hole.
+struct Piece {
+    len: usize,
+    /// `None` in a hole.
+    device_offset_bytes: Option<u64>,
+}
+
+impl Piece {
+    fn at(file: &OpenFile, offset_bytes: u64, max_len: usize) -> Self {
+        let in_block = offset_bytes % BLOCK_BYTES;
+        let blocks = blocks_for_bytes(in_block + max_len as u64);
+        let found = file
+            .mapped
+            .blocks
+            .look_up(offset_bytes / BLOCK_BYTES, blocks);
+        let (len_blocks, device_offset_bytes) = match found {
+            Found::Hole { len_blocks } => (len_blocks, None),
+            Found::Mapped(run) => (run.len_blocks, Some(run.block * BLOCK_BYTES + in_block)),
+        };
+        let len_bytes = len_blocks * BLOCK_BYTES - in_block;
+        let len = usize::try_from(len_bytes).map_or(max_len, |len| len.min(max_len));
+        Self {
+            len,
+            device_offset_bytes,
+        }
+    }
+}
+
+// ---- Write ------------------------------------------------------------------------------------
+
+/// Writes `bytes` at `offset_bytes` and returns how many were written: fewer when space ran out
+/// after some.
+pub(crate) fn write_at(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
+    let end = range_end("write_at", offset_bytes, bytes.len() as u64)?;
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        let len_bytes = file.inode().len_bytes();
+        let start = if end > len_bytes {
+            offset_bytes.min(len_bytes)
+        } else {
+            offset_bytes
+        };
+        let written = file.io_lock.exclusive(start..end, || {
+            let len_bytes = file.inode().len_bytes();
+            if end > len_bytes && len_bytes < start {
+                // Truncated while we waited: the gap that is to be zeroed is not all ours.
+                return None;
+            }
+            Some(write_locked(file, bytes, offset_bytes))
+        });
+        if let Some(written) = written {
+            return written;
+        }
+    }
+}
+
+/// Writes all of `bytes` at the end of the file, or nothing, and returns where that was.
+pub(crate) fn append(file: &OpenFile, bytes: &[u8]) -> Result<u64> {
+    let _one_appender = file.append.lock();
+    loop {
+        let at = file.inode().len_bytes();
+        let end = range_end("append", at, bytes.len() as u64)?;
+        let appended = file.io_lock.exclusive(at..end, || {
+            if file.inode().len_bytes() != at {
+                return None;
+            }
+            Some(append_locked(file, bytes, at))
+        });
+        if let Some(result) = appended {
+            return result.map(|()| at);
+        }
+    }
+}
+
+fn append_locked(file: &OpenFile, bytes: &[u8], at: u64) -> Result<()> {
+    match copy_in(file, bytes, at) {
+        (done, None) => extend(file, at, done),
+        (_, Some(error)) => {
+            // Nothing of it shows, since the length is as it was; give the blocks back too.
+            let unit = file.mapped.unit_pages();
+            let first = blocks_for_bytes(at).next_multiple_of(unit);
+            let last = blocks_for_bytes(at + bytes.len() as u64).next_multiple_of(unit);
+            file.mapping_lock.remove(&file.mapped, first..last)?;
+            Err(error)
+        }
+    }
+}
+
+fn write_locked(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
+    let len_bytes = file.inode().len_bytes();
+    if offset_bytes > len_bytes {
+        zero::zero_gap(file, len_bytes, offset_bytes)?;
+    }
+    match copy_in(file, bytes, offset_bytes) {
+        (0, Some(error)) => Err(error),
+        (done, _) => extend(file, offset_bytes, done).map(|()| done),
+    }
+}
+
+/// Publishes the length that `done` bytes at `offset_bytes` give the file.
+fn extend(file: &OpenFile, offset_bytes: u64, done: usize) -> Result<()> {
+    let end = offset_bytes + done as u64;
+    file.inode().note_written();
+    if end > file.inode().len_bytes() {
+        let transaction = file.volume().gate.begin();
+        file.inode().extend_len_bytes(&transaction, end);
+        file.volume().mark_changed(&transaction, file.inode());
+    }
+    Ok(())
+}
+
+/// Copies `bytes` in, allocating where there are holes. Returns how many went in, and what stopped
+/// it.
+fn copy_in(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<Error>) {
+    let mut done = 0;
+    let mut in_flight: Option<InFlight> = None;
+    let mut error = None;
+    while done < bytes.len() && error.is_none() {
+        let at = offset_bytes + done as u64;
+        let piece = Piece::at(file, at, bytes.len() - done);
+        let source = &bytes[done..done + piece.len];
+        let copied = match piece.device_offset_bytes {
+            Some(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
+            None => fill_hole(file, source, at),
+        };
+        match copied {
+            Ok(len) => done += len,
+            Err(stopped) => error = Some(stopped),
+        }
+    }
+    // The fence comes before the caller unlocks: nobody acts on data that a crash can take back.
+    if let Some(in_flight) = in_flight
+        && let Err(failed) = file.volume().settle(in_flight)
+    {
+        return (0, Some(failed));
+    }
+    (done, error)
+}
+
+fn overwrite(
+    file: &OpenFile,
+    source: &[u8],
+    device_offset_bytes: u64,
+    in_flight: &mut Option<InFlight>,
+) -> Result<usize> {
+    let copied = file.volume().device.copy(device_offset_bytes, source)?;
+    *in_flight = Some(match in_flight.take() {
+        Some(before) => before.and(copied),
+        None => copied,
+    });
+    Ok(source.len())
+}
+
+/// Allocates blocks for a hole, fills them, and publishes them. Returns how many bytes of `source`
+/// they took: 0 when somebody else filled the hole first.
+fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64) -> Result<usize> {
+    let mapped = &file.mapped;
+    let end = offset_bytes + source.len() as u64;
+    let blocks = mapped.units_of(offset_bytes / BLOCK_BYTES..blocks_for_bytes(end));
+    let mut fresh = mapped.allocate(blocks.start, blocks.end - blocks.start, mapped.placement())?;
+    let run = fresh.run();
+
+    let run_start = blocks.start * BLOCK_BYTES;
+    let run_end = run_start + run.len_blocks * BLOCK_BYTES;
+    let end = end.min(run_end);
+    let device = &file.volume().device;
+    let on_device = |offset: u64| run.block * BLOCK_BYTES + (offset - run_start);
+    let source = &source[..(end - offset_bytes) as usize];
+    let filled = device
+        .copy(on_device(offset_bytes), source)?
+        .and(device.zero(on_device(run_start), offset_bytes - run_start)?)
+        .and(device.zero(on_device(end), run_end - end)?);
+    file.volume().settle(filled)?;
+
+    file.volume()
+        .reached(Point::WriteBeforePublish, blocks.start);
+    let published = file
+        .mapping_lock
+        .publish(mapped, blocks.start, &mut fresh)?;
+    if published == 0
+        && matches!(
+            mapped.blocks.look_up(offset_bytes / BLOCK_BYTES, 1),
+            Found::Hole { .. }
+        )
+    {
+        return Err(Error::InvalidOption {
+            reason: format!(
+                "the file has single blocks near byte {offset_bytes}, and this device maps whole \
+                 units of {} blocks; copy the file to a fresh one",
+                mapped.unit_pages()
+            ),
+        });
+    }
+    let published_end = run_start + published * BLOCK_BYTES;
+    Ok(published_end.min(end).saturating_sub(offset_bytes) as usize)
+}

@@ -1,0 +1,36 @@
+//! I/O lock `range`: the bytes that are read or written, and no others.
+//!
+//! # Why
+//! POSIX asks that overlapping writes be serialised, not that disjoint ones be.
+//!
+//! # Locking
+//! One `RangeLock` a file, over bytes, first come first served among those that overlap. The
+//! waiter's node lies in this frame, so that locking allocates nothing.
+
+use std::ops::Range;
+use std::pin::pin;
+
+use rangelock::RangeLock;
+
+#[derive(Default)]
+pub(crate) struct RangeIoLock {
+    lock: RangeLock,
+}
+
+impl RangeIoLock {
+    // ---- Shared -------------------------------------------------------------------------------
+
+    pub(crate) fn shared<T>(&self, bytes: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let node = pin!(self.lock.node());
+        let _guard = node.read(bytes);
+        section()
+    }
+
+    // ---- Exclusive ----------------------------------------------------------------------------
+
+    pub(crate) fn exclusive<T>(&self, bytes: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let node = pin!(self.lock.node());
+        let _guard = node.write(bytes);
+        section()
+    }
+}

@@ -1,0 +1,87 @@
+//! Mapping lock `entry` (D2): the entry lock is taken before the look-up.
+//!
+//! # Why
+//! It is what Jan Kara proposed in the thread and Linux did (commit 13e451fdc1af): a fault holds
+//! the lock of its entry from before the look-up until the translation is in place, and an
+//! invalidation, which comes after the block map has changed, waits for every locked entry of its
+//! range. So a fault that looked too early is waited for and its entry removed; one that locks
+//! later looks later, and sees the change.
+//!
+//! ```text
+//!   fault                                write
+//!   gate (only if it may allocate)
+//!   lock entry
+//!   look up: hole                        allocate, publish
+//!   enter zero, map the zero page        invalidate: waits for the entry ...
+//!   unlock entry                         ... removes it, unmaps the zero page
+//! ```
+//!
+//! A removal needs more than that. A write fault that looked before the file was cut off holds its
+//! entry, not the block map: it publishes a block past the new end while the invalidation waits
+//! for it. (Linux holds `i_mmap_sem` exclusive around truncation and punching besides, commit
+//! ea3d7209ca01.) Once that wait is over, every later fault sees the new length; so a second look
+//! at the block map finds all such blocks.
+//!
+//! # Locking
+//! The gate before the entry lock, and only when the fault may allocate: the other way round, a
+//! fault that holds an entry would wait for a checkpoint that waits for a writer that waits for
+//! that entry. Linux moved ext4's transaction start for the same reason (commit fb26a1cbed8c).
+
+use std::ops::Range;
+
+use daxfs_pmem::FaultError;
+
+use super::steps::{publish_and_invalidate, remove_and_invalidate, remove_stragglers};
+use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::error::Result;
+use crate::schedule::Point;
+
+pub(crate) struct EntryLocked;
+
+impl EntryLocked {
+    // ---- Fault --------------------------------------------------------------------------------
+
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        let first = fault.unit(file).start;
+        let before_wait = || file.volume.reached(Point::LockWait, fault.page);
+        loop {
+            let prepared = file.prepare_for(fault)?;
+            let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
+            let locked = file
+                .entries
+                .lock(first, before_wait)
+                .map_err(|_| FaultError::Device)?;
+            let mut seen = file.look_up(fault)?;
+            if fault.needs_block(seen) {
+                // Without a transaction the block was punched since `prepare_for`: begin again.
+                let (Some(prepared), Some(transaction)) = (prepared, &transaction) else {
+                    continue;
+                };
+                seen = file.publish_prepared(transaction, fault, prepared)?;
+            }
+            let before = locked.value();
+            file.map(fault, seen, before)?;
+            locked.unlock(file.entry_for(fault, seen, before));
+            return Ok(());
+        }
+    }
+
+    // ---- Publish ------------------------------------------------------------------------------
+
+    pub(crate) fn publish(
+        &self,
+        file: &MappedFile,
+        file_block: u64,
+        fresh: &mut Prepared<'_>,
+    ) -> Result<u64> {
+        publish_and_invalidate(file, file_block, fresh)
+    }
+
+    // ---- Remove -------------------------------------------------------------------------------
+
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
+        remove_and_invalidate(file, pages.clone())?;
+        // Published while the invalidation waited: see the module.
+        remove_stragglers(file, pages)
+    }
+}

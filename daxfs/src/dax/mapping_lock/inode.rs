@@ -1,0 +1,92 @@
+//! Mapping lock `inode` (D3): one reader/writer lock for the whole file.
+//!
+//! # Why
+//! It is the other way that the thread names: `i_mmap_sem` held shared by faults that change no
+//! block mapping, and exclusive by those that do and by writes that allocate. Correct at a glance;
+//! "would scale rather poorly" is what the benchmark measures.
+//!
+//! # Locking
+//! One `std::sync::RwLock` a file (fit for a signal handler: it neither allocates nor parks through
+//! thread-local state), outside the gate. Entries are not locked: what two faults enter side by
+//! side under the shared lock is the same, since the block map cannot change.
+
+use std::ops::Range;
+use std::sync::{PoisonError, RwLock};
+
+use daxfs_pmem::FaultError;
+
+use super::steps::{publish_and_invalidate, remove_and_invalidate};
+use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::error::Result;
+use crate::schedule::Point;
+
+#[derive(Default)]
+pub(crate) struct InodeLocked {
+    lock: RwLock<()>,
+}
+
+impl InodeLocked {
+    // ---- Fault --------------------------------------------------------------------------------
+
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        loop {
+            if let Some(prepared) = file.prepare_for(fault)? {
+                return self.exclusive(file, fault.page, || {
+                    let mut seen = file.look_up(fault)?;
+                    if fault.needs_block(seen) {
+                        let transaction = file.volume.gate.begin();
+                        seen = file.publish_prepared(&transaction, fault, prepared)?;
+                    }
+                    file.install(fault, seen)
+                });
+            }
+            let answered = self.shared(file, fault.page, || {
+                let seen = file.look_up(fault)?;
+                if fault.needs_block(seen) {
+                    return Ok(false);
+                }
+                file.install(fault, seen).map(|()| true)
+            })?;
+            if answered {
+                return Ok(());
+            }
+        }
+    }
+
+    // ---- Publish ------------------------------------------------------------------------------
+
+    pub(crate) fn publish(
+        &self,
+        file: &MappedFile,
+        file_block: u64,
+        fresh: &mut Prepared<'_>,
+    ) -> Result<u64> {
+        self.exclusive(file, file_block, || {
+            publish_and_invalidate(file, file_block, fresh)
+        })
+    }
+
+    // ---- Remove -------------------------------------------------------------------------------
+
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
+        self.exclusive(file, pages.start, || remove_and_invalidate(file, pages))
+    }
+
+    // ---- The lock -----------------------------------------------------------------------------
+
+    fn shared<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
+        if file.volume.is_scheduled() && self.lock.try_read().is_err() {
+            file.volume.reached(Point::LockWait, page);
+        }
+        let _guard = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        section()
+    }
+
+    fn exclusive<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
+        if file.volume.is_scheduled() && self.lock.try_write().is_err() {
+            file.volume.reached(Point::LockWait, page);
+        }
+        let _guard = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        section()
+    }
+}

@@ -1,0 +1,99 @@
+//! Mapping lock `range` (D4): a reader/writer range lock over the file's pages.
+//!
+//! # Why
+//! D3 with Davidlohr Bueso's lock in place of the semaphore, as the thread suggests: a fault that
+//! changes no block mapping holds its page shared, a write fault on a hole holds it exclusive, and
+//! a write that allocates holds the pages that it allocates exclusive around publication and
+//! invalidation. Faults and writes on other pages never meet.
+//!
+//! # Locking
+//! One `RangeLock` a file, over pages, outside the gate; first come first served, so that a write
+//! does not starve behind a stream of faults. The waiter's node lies in this frame: locking
+//! allocates nothing, and a signal handler may do it. Entries are not locked: what two faults enter
+//! side by side under shared locks is the same, since the block map of the page cannot change.
+
+use std::ops::Range;
+use std::pin::pin;
+
+use daxfs_pmem::FaultError;
+use rangelock::RangeLock;
+
+use super::steps::{publish_and_invalidate, remove_and_invalidate};
+use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::error::Result;
+use crate::schedule::Point;
+
+#[derive(Default)]
+pub(crate) struct RangeLocked {
+    lock: RangeLock,
+}
+
+impl RangeLocked {
+    // ---- Fault --------------------------------------------------------------------------------
+
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        let pages = fault.unit(file);
+        loop {
+            if let Some(prepared) = file.prepare_for(fault)? {
+                return self.exclusive(file, pages, || {
+                    let mut seen = file.look_up(fault)?;
+                    if fault.needs_block(seen) {
+                        let transaction = file.volume.gate.begin();
+                        seen = file.publish_prepared(&transaction, fault, prepared)?;
+                    }
+                    file.install(fault, seen)
+                });
+            }
+            let answered = self.shared(file, pages.clone(), || {
+                let seen = file.look_up(fault)?;
+                if fault.needs_block(seen) {
+                    return Ok(false);
+                }
+                file.install(fault, seen).map(|()| true)
+            })?;
+            if answered {
+                return Ok(());
+            }
+        }
+    }
+
+    // ---- Publish ------------------------------------------------------------------------------
+
+    pub(crate) fn publish(
+        &self,
+        file: &MappedFile,
+        file_block: u64,
+        fresh: &mut Prepared<'_>,
+    ) -> Result<u64> {
+        let pages = file.units_of(file_block..file_block + fresh.run().len_blocks);
+        self.exclusive(file, pages, || {
+            publish_and_invalidate(file, file_block, fresh)
+        })
+    }
+
+    // ---- Remove -------------------------------------------------------------------------------
+
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
+        self.exclusive(file, pages.clone(), || remove_and_invalidate(file, pages))
+    }
+
+    // ---- The lock -----------------------------------------------------------------------------
+
+    fn shared<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
+        if file.volume.is_scheduled() && self.lock.try_read(pages.clone()).is_none() {
+            file.volume.reached(Point::LockWait, pages.start);
+        }
+        let node = pin!(self.lock.node());
+        let _guard = node.read(pages);
+        section()
+    }
+
+    fn exclusive<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
+        if file.volume.is_scheduled() && self.lock.try_write(pages.clone()).is_none() {
+            file.volume.reached(Point::LockWait, pages.start);
+        }
+        let node = pin!(self.lock.node());
+        let _guard = node.write(pages);
+        section()
+    }
+}

@@ -1,0 +1,55 @@
+//! Direct access: reads, writes and mappings of a file, and what keeps them coherent.
+//!
+//! | Module | What it is for |
+//! |---|---|
+//! | [`entry`] | the word of one mapping entry |
+//! | [`wait_table`] | where threads sleep for an entry lock |
+//! | [`entry_tree`] | a file's mapping entries |
+//! | [`mapped_file`] | the file and the steps that designs are made of |
+//! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
+//! | [`io_lock`] | the designs: which reads and writes run side by side |
+//! | [`open_file`] | a file with its two locks |
+//! | [`zero`], [`io`], [`resize`] | reads and writes; truncation and holes |
+//! | [`mapping`] | mappings of a file |
+//!
+//! Each imports only from those above it.
+//!
+//! # The flow of information
+//! ```text
+//!   block map ---------> mapping entries ---------> page tables
+//!   (the truth)          (what may be mapped)       (what the CPU uses)
+//! ```
+//! When the first changes, what is stale in the second is dropped, then in the third. A new entry
+//! made after the change is up to date; once no stale entry is left, one unmap of the range clears
+//! the page tables. The race that this filesystem is about is a fault that reads the first before
+//! the change and writes the second after the drop.
+//!
+//! # Locking
+//! Outermost first:
+//! ```text
+//!   append mutex -> I/O range -> mapping range -> gate -> entry -> latches
+//! ```
+//! (`entry` and `none` have no mapping range.) Latches: the allocator, block maps, the inode table,
+//! lists of windows. User memory is touched with nothing inner to the I/O range held.
+
+mod entry;
+mod entry_tree;
+mod io;
+mod io_lock;
+mod mapped_file;
+mod mapping;
+mod mapping_lock;
+mod open_file;
+mod resize;
+mod wait_table;
+mod zero;
+
+pub(crate) use io::{append, read_at, write_at};
+pub use io_lock::IoLock;
+pub use mapping::{MapOptions, Mapping, PageTables};
+pub use mapping_lock::MappingLock;
+pub(crate) use open_file::OpenFile;
+pub(crate) use resize::{punch_hole, truncate};
+
+/// The largest file: 16 TiB.
+pub const MAX_FILE_BYTES: u64 = crate::format::geometry::MAXIMUM_FILE_BYTES;

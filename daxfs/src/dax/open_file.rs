@@ -1,0 +1,95 @@
+//! An open file: what is mapped of it, and its two locks.
+//!
+//! There is one for each inode that is open or mapped, however many handles there are.
+//!
+//! # Locking
+//! Owns the I/O lock, the mapping lock, and the append mutex (rank: just before the I/O range).
+
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+use daxfs_pmem::{FaultError, Persistence};
+use parking_lot::Mutex;
+
+use super::io_lock::{IoLock, IoLocking};
+use super::mapped_file::{MappedFile, PageFault};
+use super::mapping_lock::{MappingLock, MappingLocking};
+use crate::error::Result;
+use crate::format::geometry::BLOCK_BYTES;
+use crate::inode::Inode;
+use crate::volume::Volume;
+
+/// A file that is open or mapped.
+pub(crate) struct OpenFile {
+    pub(crate) mapped: MappedFile,
+    /// On cache lines of their own: the words of a lock move between processors all the time, what
+    /// lies beside them is read by all.
+    pub(crate) io_lock: CachePadded<IoLocking>,
+    pub(crate) mapping_lock: CachePadded<MappingLocking>,
+    /// Held by whoever appends, so that appenders queue up instead of chasing the end of file.
+    pub(crate) append: Mutex<()>,
+}
+
+impl OpenFile {
+    /// Opens `inode`; `None` when it is a directory.
+    pub(crate) fn new(
+        volume: Arc<Volume>,
+        inode: Arc<Inode>,
+        io_lock: IoLock,
+        mapping_lock: MappingLock,
+    ) -> Option<Self> {
+        Some(Self {
+            mapped: MappedFile::new(volume, inode)?,
+            io_lock: CachePadded::new(IoLocking::new(io_lock)),
+            mapping_lock: CachePadded::new(MappingLocking::new(mapping_lock)),
+            append: Mutex::new(()),
+        })
+    }
+
+    pub(crate) fn inode(&self) -> &Arc<Inode> {
+        &self.mapped.inode
+    }
+
+    pub(crate) fn volume(&self) -> &Arc<Volume> {
+        &self.mapped.volume
+    }
+
+    /// Answers a page fault. When space runs out and a checkpoint would free some, makes one, with
+    /// no lock of this file's held, and tries again.
+    pub(crate) fn fault(&self, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        let is_no_space = |error: &FaultError| *error == FaultError::NoSpace;
+        let answer = || self.mapping_lock.fault(&self.mapped, fault);
+        self.volume().retry_when_full(is_no_space, answer)
+    }
+
+    /// Flushes what was stored through mappings, where flush instructions do that: writes were
+    /// fenced when they were made. (On files a checkpoint's `msync` covers it.)
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub(crate) fn flush_mapped(&self) -> Result<()> {
+        if self.volume().device.persistence() != Persistence::Hardware {
+            return Ok(());
+        }
+        let device = &self.volume().device;
+        let unit_bytes = self.mapped.unit_pages() * BLOCK_BYTES;
+        let mut result = Ok(());
+        self.mapped.entries.for_each_dirty(0..u64::MAX, |_, block| {
+            if result.is_ok() {
+                result = device
+                    .flush_range(block * BLOCK_BYTES, unit_bytes)
+                    .and_then(|in_flight| device.fence(in_flight))
+                    .map(drop);
+            }
+        });
+        Ok(result?)
+    }
+
+    /// Brings the time of the last write into the next checkpoint.
+    pub(crate) fn settle_times(&self) {
+        if self.inode().is_written() {
+            let transaction = self.volume().gate.begin();
+            self.volume().mark_changed(&transaction, self.inode());
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Zeroing part of a file in place: gaps past the old end, edges of a punched hole.
+//!
+//! Only blocks that are there are touched: a hole is zero already. The caller holds the I/O lock
+//! exclusive over the bytes. Mappings of the blocks stay, and see the zeroes.
+
+use super::open_file::OpenFile;
+use crate::error::Result;
+use crate::format::geometry::BLOCK_BYTES;
+use crate::inode::block_map::Found;
+
+/// Zeroes what lies between the end of file and where a write or truncate goes on: bytes past the
+/// end, in the last unit, may have been stored there through a mapping.
+pub(super) fn zero_gap(file: &OpenFile, len_bytes: u64, until_bytes: u64) -> Result<()> {
+    let unit_bytes = file.mapped.unit_pages() * BLOCK_BYTES;
+    let unit_end = len_bytes.next_multiple_of(unit_bytes);
+    zero_range(file, len_bytes, until_bytes.min(unit_end))
+}
+
+/// Zeroes the blocks that are there in `start_bytes..end_bytes`.
+pub(super) fn zero_range(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> Result<()> {
+    let mut at = start_bytes;
+    while at < end_bytes {
+        let block = at / BLOCK_BYTES;
+        let max_blocks = end_bytes.div_ceil(BLOCK_BYTES) - block;
+        let found = file.mapped.blocks.look_up(block, max_blocks);
+        let (len_blocks, mapped) = match found {
+            Found::Hole { len_blocks } => (len_blocks, None),
+            Found::Mapped(run) => (run.len_blocks, Some(run.block)),
+        };
+        let piece_end = end_bytes.min((block + len_blocks) * BLOCK_BYTES);
+        if let Some(device_block) = mapped {
+            let device_offset = device_block * BLOCK_BYTES + at % BLOCK_BYTES;
+            let in_flight = file.volume().device.zero(device_offset, piece_end - at)?;
+            file.volume().settle(in_flight)?;
+        }
+        at = piece_end;
+    }
+    Ok(())
+}

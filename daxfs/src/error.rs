@@ -1,0 +1,162 @@
+//! The one error type of the filesystem: what failed, where, and what to do next.
+//!
+//! Touches nothing and takes no locks. Every public operation of this crate returns
+//! [`Error`]; nothing here is ever a panic.
+
+use std::path::PathBuf;
+
+use daxfs_pmem::{DeviceError, PageTableError};
+
+/// The result of a filesystem operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a filesystem operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No file or directory has this path.
+    #[error("{}: no such file or directory", path.display())]
+    NotFound {
+        /// The path as the caller gave it.
+        path: PathBuf,
+    },
+    /// Something with this path is there already.
+    #[error("{}: already exists", path.display())]
+    AlreadyExists {
+        /// The path as the caller gave it.
+        path: PathBuf,
+    },
+    /// A directory was needed, and this is none.
+    #[error("{}: not a directory", path.display())]
+    NotADirectory {
+        /// The path as the caller gave it.
+        path: PathBuf,
+    },
+    /// A regular file was needed, and this is a directory.
+    #[error("{}: is a directory", path.display())]
+    IsADirectory {
+        /// The path as the caller gave it.
+        path: PathBuf,
+    },
+    /// A directory can be removed only when it is empty.
+    #[error("{}: directory not empty; remove what it holds first", path.display())]
+    DirectoryNotEmpty {
+        /// The path as the caller gave it.
+        path: PathBuf,
+    },
+    /// A path that cannot name anything: too long a name, a NUL byte, not absolute, or `..`.
+    #[error("{}: invalid path: {reason}", path.display())]
+    InvalidPath {
+        /// The path as the caller gave it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file offset or length outside what a file can have.
+    #[error(
+        "{operation}: range of {len_bytes} bytes at {offset_bytes} is outside a file's \
+         {max_bytes} bytes"
+    )]
+    InvalidRange {
+        /// The operation that was asked for.
+        operation: &'static str,
+        /// Where the range starts, in bytes.
+        offset_bytes: u64,
+        /// How long it is, in bytes.
+        len_bytes: u64,
+        /// The largest size of a file, in bytes.
+        max_bytes: u64,
+    },
+    /// The device has too few free blocks.
+    #[error(
+        "no space: {needed_blocks} blocks of 4 KiB needed, {available_blocks} available; remove \
+         files or make a larger image"
+    )]
+    NoSpace {
+        /// How many blocks the operation needed.
+        needed_blocks: u64,
+        /// How many blocks it could have had.
+        available_blocks: u64,
+    },
+    /// The filesystem or the mapping was opened read-only.
+    #[error("{operation}: read-only; mount read-write to change files")]
+    ReadOnly {
+        /// The operation that was asked for.
+        operation: &'static str,
+    },
+    /// Files or mappings are still open.
+    #[error("cannot unmount: {open_files} files are open or mapped; drop their handles first")]
+    Busy {
+        /// Files that are open or mapped.
+        open_files: usize,
+    },
+    /// What is on the device is no daxfs image.
+    #[error("not a daxfs image: {reason}; make one with `daxfs mkfs`")]
+    NotAnImage {
+        /// What was looked for and not found.
+        reason: String,
+    },
+    /// The image was made by another version of the format.
+    #[error("image format version {found}, this program reads version {supported}")]
+    UnsupportedVersion {
+        /// The version on the image.
+        found: u32,
+        /// The version that this library reads and writes.
+        supported: u32,
+    },
+    /// The image uses features this program does not know.
+    #[error("image uses unknown {class} features {bits:#x}; use a newer daxfs")]
+    UnsupportedFeatures {
+        /// Which class of feature bits: `incompatible` or `read-only compatible`.
+        class: &'static str,
+        /// The unknown bits.
+        bits: u64,
+    },
+    /// The image is shorter than its superblock says.
+    #[error(
+        "image cut short: the superblock describes {expected_bytes} bytes, the device has \
+         {found_bytes}; restore it from a copy"
+    )]
+    Truncated {
+        /// The size that the superblock describes, in bytes.
+        expected_bytes: u64,
+        /// The size of the device, in bytes.
+        found_bytes: u64,
+    },
+    /// The device holds a filesystem already.
+    #[error("the device holds a daxfs image already; ask for it to be replaced if it may be lost")]
+    AlreadyFormatted,
+    /// A metadata structure does not hold what it must.
+    #[error("corrupt {structure} at block {block}: {problem}; run `daxfs fsck`")]
+    Corrupt {
+        /// The structure, as named in the format document.
+        structure: &'static str,
+        /// The block that holds it.
+        block: u64,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// The device is too small, or too large, to hold a filesystem.
+    #[error("device of {len_bytes} bytes cannot be formatted: {reason}")]
+    UnusableDevice {
+        /// The size of the device, in bytes.
+        len_bytes: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The medium itself failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A mapping could not be established or changed.
+    #[error(transparent)]
+    PageTable(#[from] PageTableError),
+    /// A load or store through a mapping met what a CPU would report as SIGBUS or SIGSEGV.
+    #[error(transparent)]
+    Access(#[from] daxfs_pmem::AccessError),
+    /// The options given at mount contradict each other or the device.
+    #[error("invalid option: {reason}")]
+    InvalidOption {
+        /// What contradicts what.
+        reason: String,
+    },
+}

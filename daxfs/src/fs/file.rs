@@ -1,0 +1,198 @@
+//! An open file: reads and writes at offsets, holes, length, mappings.
+//!
+//! # Locking
+//! Each method says which; [`crate::dax`] has the order.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::metadata::{ExtentInfo, Metadata};
+use super::mounted::OpenHandle;
+use crate::dax::{self, MapOptions, Mapping};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::format::geometry::BLOCK_BYTES;
+
+/// An open regular file. Clones are handles of the same file; it closes with the last of them and
+/// of its mappings.
+#[derive(Clone)]
+pub struct File {
+    pub(super) handle: Arc<OpenHandle>,
+}
+
+impl File {
+    /// Reads into `buffer` from `offset_bytes` on. Returns how many bytes were read: fewer than the
+    /// buffer holds at the end of file, 0 past it. Holes read as zeroes.
+    ///
+    /// Locks the bytes that are read, shared: a read sees each overlapping write whole or not at
+    /// all.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails.
+    pub fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> Result<usize> {
+        dax::read_at(&self.handle.file, buffer, offset_bytes)
+    }
+
+    /// Writes `bytes` at `offset_bytes`. Returns how many were written: fewer only when the device
+    /// became full after some.
+    ///
+    /// Locks the bytes that are written, exclusive; past the end of file from the end on. What
+    /// overwrites is durable when this returns where the device can make it so without a system
+    /// call ([`Persistence`](crate::Persistence)); what fills a hole or extends the file is found
+    /// again after a crash from the next sync on, as is everything on other devices.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when nothing could be written, [`Error::InvalidRange`] past the largest
+    /// file, [`Error::ReadOnly`], [`Error::Device`].
+    pub fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
+        self.check_writable("write_at")?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::write_at(file, bytes, offset_bytes))
+    }
+
+    /// Writes all of `bytes` at `offset_bytes`.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; [`Error::NoSpace`] also when only some could be written.
+    pub fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            done += self.write_at(&bytes[done..], offset_bytes + done as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at the end of the file, or nothing. Returns where they went.
+    ///
+    /// Appends to one file are in turn; each locks just the bytes that it adds, exclusive.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    pub fn append(&self, bytes: &[u8]) -> Result<u64> {
+        self.check_writable("append")?;
+        let file = &self.handle.file;
+        file.volume().with_reclaim(|| dax::append(file, bytes))
+    }
+
+    /// Makes the file `len_bytes` long. What is cut off is gone; what is added is a hole.
+    ///
+    /// Locks everything from the shorter length on, exclusive.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRange`] past the largest file, [`Error::ReadOnly`], [`Error::Device`].
+    pub fn truncate(&self, len_bytes: u64) -> Result<()> {
+        self.check_writable("truncate")?;
+        dax::truncate(&self.handle.file, len_bytes)
+    }
+
+    /// Makes `len_bytes` bytes at `offset_bytes` read as zeroes and frees the blocks that lie in
+    /// them whole. The length stays.
+    ///
+    /// Locks the bytes, exclusive.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRange`] past the largest file, [`Error::NoSpace`] when the hole splits
+    /// extents and there is no room to say so, [`Error::ReadOnly`], [`Error::Device`].
+    pub fn punch_hole(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.check_writable("punch_hole")?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::punch_hole(file, offset_bytes, len_bytes))
+    }
+
+    /// The file's length in bytes, as of now. Takes no lock.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.handle.file.inode().len_bytes()
+    }
+
+    /// Whether the file has no bytes. Takes no lock.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len_bytes() == 0
+    }
+
+    /// What is known of the file.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        Metadata::of(self.handle.file.inode())
+    }
+
+    /// The pieces of the file that lie together on the device, in order; holes are left out.
+    #[must_use]
+    pub fn extents(&self) -> Vec<ExtentInfo> {
+        let extents = self
+            .handle
+            .file
+            .inode()
+            .blocks()
+            .map(|blocks| blocks.extents());
+        extents
+            .unwrap_or_default()
+            .iter()
+            .map(|extent| ExtentInfo {
+                file_offset_bytes: extent.file_block * BLOCK_BYTES,
+                device_offset_bytes: extent.run.block * BLOCK_BYTES,
+                len_bytes: extent.run.len_blocks * BLOCK_BYTES,
+            })
+            .collect()
+    }
+
+    /// Makes the file's data and metadata durable, as `fsync` does. (In this version by a
+    /// checkpoint of the whole filesystem.)
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails; nothing can be said then of what is durable beyond
+    /// the last sync.
+    pub fn sync(&self) -> Result<()> {
+        self.handle.mounted.sync()
+    }
+
+    /// Maps part of the file, shared.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use daxfs::{Device, Filesystem, FormatOptions, MapOptions, MountOptions, PersistenceChoice};
+    ///
+    /// let device = Device::create_memfd(16 << 20, PersistenceChoice::Detect)?;
+    /// Filesystem::format(&device, &FormatOptions::default())?;
+    /// let fs = Filesystem::mount(Arc::new(device), MountOptions::default())?;
+    /// let file = fs.create("/numbers")?;
+    /// file.truncate(8192)?;
+    ///
+    /// let mapping = file.map(MapOptions::new(8192))?;
+    /// mapping.store(4096, b"mapped")?;
+    /// let mut read = [0; 6];
+    /// file.read_at(&mut read, 4096)?;
+    /// assert_eq!(&read, b"mapped");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] when the range is empty or not aligned, [`Error::PageTable`] when
+    /// the system refuses, [`Error::ReadOnly`] for a writable mapping of a read-only filesystem.
+    pub fn map(&self, options: MapOptions) -> Result<Mapping> {
+        if options.protection == crate::Protection::ReadWrite {
+            self.check_writable("map")?;
+        }
+        let keep_open: Arc<dyn Any + Send + Sync> = self.handle.clone();
+        Mapping::new(Arc::clone(&self.handle.file), keep_open, &options)
+    }
+
+    fn check_writable(&self, operation: &'static str) -> Result<()> {
+        self.handle.mounted.check_writable(operation)
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("File")
+            .field("inode", &self.handle.file.inode().number())
+            .field("len_bytes", &self.len_bytes())
+            .finish_non_exhaustive()
+    }
+}

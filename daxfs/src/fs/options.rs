@@ -1,0 +1,107 @@
+//! How to make an image and how to mount it. Plain values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::dax::{IoLock, MappingLock};
+use crate::schedule::Schedule;
+
+/// What [`Filesystem::format`](crate::Filesystem::format) does with an image that is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExistingImage {
+    /// Leaves it alone and fails.
+    #[default]
+    Refuse,
+    /// Replaces it: everything in it is lost.
+    Replace,
+}
+
+/// How to make an image.
+#[derive(Clone, Debug, Default)]
+pub struct FormatOptions {
+    /// The image's name: at most 64 bytes of text without NUL.
+    pub label: String,
+    /// What to do with an image that is there already.
+    pub existing: ExistingImage,
+}
+
+/// Whether a mounted filesystem may be changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MountAccess {
+    /// It may.
+    #[default]
+    ReadWrite,
+    /// It may not; the device may be open read-only.
+    ReadOnly,
+}
+
+/// How to mount an image.
+///
+/// ```
+/// use daxfs::{IoLock, MappingLock, MountOptions};
+///
+/// let mut options = MountOptions::default();
+/// options.mapping_lock = MappingLock::Entry;
+/// assert_eq!(options.io_lock(), IoLock::Range);
+/// ```
+#[derive(Clone)]
+pub struct MountOptions {
+    /// Whether the filesystem may be changed.
+    pub access: MountAccess,
+    /// What keeps page faults and changes of the block map apart.
+    pub mapping_lock: MappingLock,
+    /// Told of each step of faults and allocating writes; for tests that force an interleaving.
+    pub schedule: Option<Arc<dyn Schedule>>,
+    io_lock: IoLock,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            access: MountAccess::ReadWrite,
+            mapping_lock: MappingLock::Range,
+            schedule: None,
+            io_lock: IoLock::Range,
+        }
+    }
+}
+
+impl MountOptions {
+    /// What keeps overlapping reads and writes apart.
+    #[must_use]
+    pub fn io_lock(&self) -> IoLock {
+        self.io_lock
+    }
+
+    /// Locks whole files for I/O, as Linux does.
+    #[must_use]
+    pub fn with_inode_io_lock(self) -> Self {
+        Self {
+            io_lock: IoLock::Inode,
+            ..self
+        }
+    }
+
+    /// Locks nothing for I/O. Overlapping reads and writes mix, and a file that is truncated while
+    /// it is read may show other files' data: only for a benchmark, which needs to know what the
+    /// copies alone cost.
+    #[must_use]
+    pub fn without_io_lock_for_benchmark(self) -> Self {
+        Self {
+            io_lock: IoLock::None,
+            ..self
+        }
+    }
+}
+
+impl fmt::Debug for MountOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MountOptions")
+            .field("access", &self.access)
+            .field("io_lock", &self.io_lock)
+            .field("mapping_lock", &self.mapping_lock)
+            .field("scheduled", &self.schedule.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,99 @@
+//! The result of a check: the issues, and what was counted on the way.
+
+use super::issue::{Issue, Severity};
+use crate::format::{Superblock, SuperblockState};
+
+/// Whether the image was unmounted in good order. Not an issue: an image that was not is
+/// consistent all the same, as of its last checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shutdown {
+    /// Unmounted; the last checkpoint holds everything.
+    Clean,
+    /// In use now, or when its machine stopped.
+    Unclean,
+    /// There is no superblock to say it.
+    Unknown,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// What is wrong, in the order it was found; the same in every run.
+    pub issues: Vec<Issue>,
+    /// Whether the image was unmounted in good order.
+    pub shutdown: Shutdown,
+    /// The number of the checkpoint that was checked; 0 without a superblock.
+    pub generation: u64,
+    /// The image's UUID.
+    pub uuid: [u8; 16],
+    /// The image's name.
+    pub label: String,
+    /// The image's size in blocks of 4 KiB.
+    pub block_count: u64,
+    /// Valid inodes.
+    pub inodes: u64,
+    /// Directories among them.
+    pub directories: u64,
+    /// Files among them.
+    pub files: u64,
+    /// Extents of all files.
+    pub extents: u64,
+    /// Blocks of those extents.
+    pub data_blocks: u64,
+    /// Blocks of the inode table, of extent trees and of directories.
+    pub metadata_blocks: u64,
+    /// Blocks of the data area that nothing uses.
+    pub free_blocks: u64,
+}
+
+impl Report {
+    pub(super) fn new(superblock: &Superblock, issues: Vec<Issue>) -> Self {
+        Self {
+            issues,
+            shutdown: match superblock.state {
+                SuperblockState::Clean => Shutdown::Clean,
+                SuperblockState::InUse => Shutdown::Unclean,
+            },
+            generation: superblock.generation,
+            uuid: superblock.uuid,
+            label: superblock.label.as_str().to_owned(),
+            block_count: superblock.block_count,
+            inodes: 0,
+            directories: 0,
+            files: 0,
+            extents: 0,
+            data_blocks: 0,
+            metadata_blocks: 0,
+            free_blocks: 0,
+        }
+    }
+
+    pub(super) fn without_superblock(issues: Vec<Issue>) -> Self {
+        Self {
+            issues,
+            shutdown: Shutdown::Unknown,
+            generation: 0,
+            uuid: [0; 16],
+            label: String::new(),
+            block_count: 0,
+            inodes: 0,
+            directories: 0,
+            files: 0,
+            extents: 0,
+            data_blocks: 0,
+            metadata_blocks: 0,
+            free_blocks: 0,
+        }
+    }
+
+    /// Whether nothing at all is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.issues.is_empty()
+    }
+
+    /// The severity of the worst issue, or `None` when there is none.
+    pub fn worst(&self) -> Option<Severity> {
+        self.issues.iter().map(Issue::severity).max()
+    }
+}

@@ -1,0 +1,404 @@
+//! Which device block holds which block of a file: the truth that mapping entries and page tables
+//! cache.
+//!
+//! The map is a radix tree of 2 MiB segments. A segment that is one contiguous run is one word;
+//! any other has an array with a word for each block. Extents are the maximal runs that a look-up
+//! or [`BlockMap::extents`] reads off; on the medium they are stored as extents.
+//!
+//! # Locking
+//! Look-ups are lock-free: one or two acquire loads. Changes take the map's latch (a `std` mutex:
+//! page faults take it), which is innermost; the caller has begun a transaction. What a look-up
+//! found may be out of date a moment later: keeping that harmless is what the I/O lock and the
+//! mapping lock are for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::allocation::GROUP_BLOCKS;
+use crate::radix::Radix;
+use crate::run::Run;
+
+/// The value of a word that maps nothing; block 0 holds a superblock, never data.
+const HOLE: u64 = 0;
+
+/// The block map of one file.
+#[derive(Default)]
+pub(crate) struct BlockMap {
+    segments: Radix<Segment>,
+    change: Mutex<()>,
+    allocated_blocks: AtomicU64,
+}
+
+/// # Invariants
+/// 1. Once `blocks` is set, `run` is no longer read; until then `run` maps the whole segment or
+///    nothing.
+/// 2. Both are written only with the latch held; a word is stored with release ordering after the
+///    block that it names was initialised, so that whoever loads it with acquire ordering sees an
+///    initialised block.
+#[derive(Default)]
+struct Segment {
+    /// The device block of the segment's first block, when all 512 follow it.
+    run: AtomicU64,
+    blocks: OnceLock<Box<[AtomicU64; GROUP_BLOCKS as usize]>>,
+}
+
+/// What a look-up found at a file block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No block; the hole goes on for at least `len_blocks`.
+    Hole {
+        /// How many blocks from the one asked for are known to be a hole.
+        len_blocks: u64,
+    },
+    /// Contiguous device blocks from the one asked for.
+    Mapped(Run),
+}
+
+/// A maximal run of a file's blocks that lie together on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileExtent {
+    pub(crate) file_block: u64,
+    pub(crate) run: Run,
+}
+
+impl BlockMap {
+    /// Data blocks that the file has.
+    pub(crate) fn allocated_blocks(&self) -> u64 {
+        self.allocated_blocks.load(Ordering::Relaxed)
+    }
+
+    /// What is at `file_block`, and how far it goes on: to `max_blocks` or the end of a 2 MiB
+    /// segment at most, except that whole contiguous segments and empty segments are joined.
+    pub(crate) fn look_up(&self, file_block: u64, max_blocks: u64) -> Found {
+        let mut found = self.look_up_in_segment(file_block, max_blocks);
+        loop {
+            let len = found.len_blocks();
+            let next = file_block + len;
+            if len >= max_blocks || !next.is_multiple_of(GROUP_BLOCKS) {
+                return found;
+            }
+            match found.join(self.look_up_in_segment(next, max_blocks - len)) {
+                Some(longer) => found = longer,
+                None => return found,
+            }
+        }
+    }
+
+    fn look_up_in_segment(&self, file_block: u64, max_blocks: u64) -> Found {
+        let position = file_block % GROUP_BLOCKS;
+        let limit = max_blocks.min(GROUP_BLOCKS - position);
+        let Some(segment) = self.segments.get(file_block / GROUP_BLOCKS) else {
+            return Found::Hole { len_blocks: limit };
+        };
+        let first = segment.block_at(position);
+        let mut len_blocks = 1;
+        if first == HOLE {
+            while len_blocks < limit && segment.block_at(position + len_blocks) == HOLE {
+                len_blocks += 1;
+            }
+            return Found::Hole { len_blocks };
+        }
+        if segment.blocks.get().is_none() {
+            return Found::Mapped(Run::new(first, limit));
+        }
+        while len_blocks < limit && segment.block_at(position + len_blocks) == first + len_blocks {
+            len_blocks += 1;
+        }
+        Found::Mapped(Run::new(first, len_blocks))
+    }
+
+    /// Maps `file_block..` to the blocks of `run`, up to the first file block that is mapped
+    /// already. Returns how many blocks it mapped: the rest of `run` is still the caller's.
+    ///
+    /// This is what makes two allocators of one hole agree on a winner, whatever design locks
+    /// them (or does not).
+    pub(crate) fn insert_into_hole(&self, file_block: u64, run: Run) -> u64 {
+        let _latch = self.latch();
+        let mut inserted = 0;
+        while inserted < run.len_blocks {
+            let block = file_block + inserted;
+            let (_, rest) = run.split_at(inserted);
+            let len = rest.len_blocks.min(GROUP_BLOCKS - block % GROUP_BLOCKS);
+            let Some(segment) = self.segments.get_or_insert(block / GROUP_BLOCKS) else {
+                break;
+            };
+            let mapped = segment.insert(block % GROUP_BLOCKS, Run::new(rest.block, len));
+            inserted += mapped;
+            if mapped < len {
+                break;
+            }
+        }
+        self.allocated_blocks.fetch_add(inserted, Ordering::Relaxed);
+        inserted
+    }
+
+    /// Unmaps `file_blocks` and returns the device blocks that they had, in order of file block.
+    pub(crate) fn remove(&self, file_blocks: std::ops::Range<u64>) -> Vec<Run> {
+        let mut removed = Vec::new();
+        if file_blocks.is_empty() {
+            return removed;
+        }
+        let _latch = self.latch();
+        let keys = file_blocks.start / GROUP_BLOCKS..=(file_blocks.end - 1) / GROUP_BLOCKS;
+        self.segments.for_each(keys, &mut |key, segment| {
+            let first = key * GROUP_BLOCKS;
+            let from = file_blocks.start.saturating_sub(first);
+            let to = (file_blocks.end - first).min(GROUP_BLOCKS);
+            segment.remove(from, to, &mut removed);
+        });
+        let blocks: u64 = removed.iter().map(|run| run.len_blocks).sum();
+        self.allocated_blocks.fetch_sub(blocks, Ordering::Relaxed);
+        removed
+    }
+
+    /// All extents in order of file block, neighbours merged.
+    ///
+    /// The caller keeps changes away (a checkpoint does), or accepts a list that mixes two states.
+    pub(crate) fn extents(&self) -> Vec<FileExtent> {
+        let mut extents: Vec<FileExtent> = Vec::new();
+        self.segments.for_each(0..=u64::MAX, &mut |key, segment| {
+            segment.for_each_run(|position, run| {
+                let file_block = key * GROUP_BLOCKS + position;
+                match extents.last_mut() {
+                    Some(last)
+                        if last.file_block + last.run.len_blocks == file_block
+                            && last.run.end() == run.block =>
+                    {
+                        last.run.len_blocks += run.len_blocks;
+                    }
+                    _ => extents.push(FileExtent { file_block, run }),
+                }
+            });
+        });
+        extents
+    }
+
+    fn latch(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Found {
+    fn len_blocks(self) -> u64 {
+        match self {
+            Found::Hole { len_blocks } => len_blocks,
+            Found::Mapped(run) => run.len_blocks,
+        }
+    }
+
+    /// This and what follows it as one, if they are of one piece.
+    fn join(self, next: Found) -> Option<Found> {
+        match (self, next) {
+            (Found::Hole { len_blocks: one }, Found::Hole { len_blocks: two }) => {
+                Some(Found::Hole {
+                    len_blocks: one + two,
+                })
+            }
+            (Found::Mapped(one), Found::Mapped(two)) if one.end() == two.block => Some(
+                Found::Mapped(Run::new(one.block, one.len_blocks + two.len_blocks)),
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Segment {
+    fn block_at(&self, position: u64) -> u64 {
+        // Acquire: pairs with the release stores in `insert` (Invariant 2); without it a reader
+        // could copy from a block before it sees what the block was initialised with.
+        if let Some(blocks) = self.blocks.get() {
+            return blocks[position as usize].load(Ordering::Acquire);
+        }
+        match self.run.load(Ordering::Acquire) {
+            HOLE => HOLE,
+            block => block + position,
+        }
+    }
+
+    /// Returns how many blocks were holes and are mapped now.
+    fn insert(&self, position: u64, run: Run) -> u64 {
+        let unused = self.blocks.get().is_none() && self.run.load(Ordering::Relaxed) == HOLE;
+        if unused && position == 0 && run.len_blocks == GROUP_BLOCKS {
+            // Release: pairs with the acquire load in `block_at` (Invariant 2).
+            self.run.store(run.block, Ordering::Release);
+            return run.len_blocks;
+        }
+        let words = self.split();
+        for offset in 0..run.len_blocks {
+            let word = &words[(position + offset) as usize];
+            if word.load(Ordering::Relaxed) != HOLE {
+                return offset;
+            }
+            // Release: pairs with the acquire load in `block_at` (Invariant 2).
+            word.store(run.block + offset, Ordering::Release);
+        }
+        run.len_blocks
+    }
+
+    fn remove(&self, from: u64, to: u64, removed: &mut Vec<Run>) {
+        let whole = from == 0 && to == GROUP_BLOCKS && self.blocks.get().is_none();
+        if whole {
+            let block = self.run.swap(HOLE, Ordering::Relaxed);
+            if block != HOLE {
+                push_joined(removed, Run::new(block, GROUP_BLOCKS));
+            }
+            return;
+        }
+        if self.blocks.get().is_none() && self.run.load(Ordering::Relaxed) == HOLE {
+            return;
+        }
+        for word in &self.split()[from as usize..to as usize] {
+            let block = word.swap(HOLE, Ordering::Relaxed);
+            if block != HOLE {
+                push_joined(removed, Run::new(block, 1));
+            }
+        }
+    }
+
+    /// The words of the segment, made from its run if it was one (Invariant 1).
+    fn split(&self) -> &[AtomicU64; GROUP_BLOCKS as usize] {
+        self.blocks.get_or_init(|| {
+            let run = self.run.load(Ordering::Relaxed);
+            Box::new(std::array::from_fn(|position| {
+                AtomicU64::new(match run {
+                    HOLE => HOLE,
+                    block => block + position as u64,
+                })
+            }))
+        })
+    }
+
+    fn for_each_run(&self, mut visit: impl FnMut(u64, Run)) {
+        let mut position = 0;
+        while position < GROUP_BLOCKS {
+            let block = self.block_at(position);
+            let mut len = 1;
+            if self.blocks.get().is_none() {
+                len = GROUP_BLOCKS;
+            } else if block != HOLE {
+                while position + len < GROUP_BLOCKS && self.block_at(position + len) == block + len
+                {
+                    len += 1;
+                }
+            }
+            if block != HOLE {
+                visit(position, Run::new(block, len));
+            }
+            position += len;
+        }
+    }
+}
+
+fn push_joined(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.end() == run.block => last.len_blocks += run.len_blocks,
+        _ => runs.push(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn oracle_extents(oracle: &BTreeMap<u64, u64>) -> Vec<FileExtent> {
+        let mut extents: Vec<FileExtent> = Vec::new();
+        for (&file_block, &block) in oracle {
+            match extents.last_mut() {
+                Some(last)
+                    if last.file_block + last.run.len_blocks == file_block
+                        && last.run.end() == block =>
+                {
+                    last.run.len_blocks += 1;
+                }
+                _ => extents.push(FileExtent {
+                    file_block,
+                    run: Run::new(block, 1),
+                }),
+            }
+        }
+        extents
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_an_ordered_map(
+            steps in proptest::collection::vec(
+                (any::<bool>(), 0u64..1600, 1u64..1200, any::<bool>()), 1..60),
+            probes in proptest::collection::vec((0u64..3000, 1u64..1500), 20),
+        ) {
+            let map = BlockMap::default();
+            let mut oracle = BTreeMap::new();
+            let mut next_block = 512;
+            for (insert, file_block, len, align) in steps {
+                let (file_block, len) = if align {
+                    (file_block / 512 * 512, len.div_ceil(512) * 512)
+                } else {
+                    (file_block, len)
+                };
+                if insert {
+                    let run = Run::new(next_block, len);
+                    next_block += len;
+                    let inserted = map.insert_into_hole(file_block, run);
+                    let expected = (0..len)
+                        .take_while(|n| !oracle.contains_key(&(file_block + n)))
+                        .count() as u64;
+                    prop_assert_eq!(inserted, expected);
+                    oracle.extend((0..inserted).map(|n| (file_block + n, run.block + n)));
+                } else {
+                    let removed: Vec<u64> = map
+                        .remove(file_block..file_block + len)
+                        .iter()
+                        .flat_map(|run| run.block..run.end())
+                        .collect();
+                    let expected: Vec<u64> = oracle
+                        .range(file_block..file_block + len)
+                        .map(|(_, block)| *block)
+                        .collect();
+                    oracle.retain(|block, _| !(file_block..file_block + len).contains(block));
+                    prop_assert_eq!(removed, expected);
+                }
+                prop_assert_eq!(map.allocated_blocks(), oracle.len() as u64);
+            }
+            prop_assert_eq!(map.extents(), oracle_extents(&oracle));
+            for (file_block, max) in probes {
+                match map.look_up(file_block, max) {
+                    Found::Hole { len_blocks } => {
+                        prop_assert!(len_blocks >= 1 && len_blocks <= max);
+                        let first = oracle.range(file_block..file_block + len_blocks).next();
+                        prop_assert!(first.is_none());
+                    }
+                    Found::Mapped(run) => {
+                        prop_assert!(run.len_blocks >= 1 && run.len_blocks <= max);
+                        for n in 0..run.len_blocks {
+                            prop_assert_eq!(oracle.get(&(file_block + n)), Some(&(run.block + n)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_of_two_racing_allocators_wins_each_block() {
+        for _ in 0..200 {
+            let map = BlockMap::default();
+            let start = std::sync::Barrier::new(2);
+            let inserted: u64 = std::thread::scope(|scope| {
+                let racers = [10_000, 20_000].map(|base| {
+                    let (map, start) = (&map, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        (0..64)
+                            .map(|n| map.insert_into_hole(n, Run::new(base + n, 1)))
+                            .sum::<u64>()
+                    })
+                });
+                racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+            });
+            assert_eq!(inserted, 64);
+            assert_eq!(map.allocated_blocks(), 64);
+        }
+    }
+}

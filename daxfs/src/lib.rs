@@ -1,0 +1,29 @@
+//! A userspace DAX filesystem on a device image, in which `read`, `write` and memory mappings of
+//! a file stay coherent.
+#![forbid(unsafe_code)]
+
+mod allocation;
+mod dax;
+mod directory;
+mod error;
+mod format;
+mod fs;
+pub mod fsck;
+mod gate;
+mod inode;
+mod metadata;
+mod radix;
+mod run;
+pub mod schedule;
+mod volume;
+
+pub use dax::{IoLock, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock, PageTables};
+pub use daxfs_pmem::{
+    Access, AccessError, Backing, Device, DeviceAccess, DeviceError, FaultError, HUGE_PAGE_BYTES,
+    PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice, Protection,
+};
+pub use error::{Error, Result};
+pub use fs::{
+    DirectoryEntry, ExistingImage, ExtentInfo, File, FileKind, Filesystem, FormatOptions, Metadata,
+    MountAccess, MountOptions, Space,
+};
