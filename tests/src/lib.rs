@@ -1,0 +1,14 @@
+//! What the cross-crate tests share. The tests themselves are in `tests/`, beside this folder.
+//!
+//! | Module | What it is for |
+//! |---|---|
+//! | [`choreography`] | holds threads at named points, so that one interleaving happens every time |
+//! | [`fixture`] | devices and mounted filesystems, and numbers that look random |
+//! | [`model`] | an in-memory filesystem to compare with |
+//! | [`tree`] | trees of real files |
+#![forbid(unsafe_code)]
+
+pub mod choreography;
+pub mod fixture;
+pub mod model;
+pub mod tree;

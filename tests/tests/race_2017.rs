@@ -1,0 +1,511 @@
+//! The races of the thread of April 2017, each forced every time, under every mapping lock.
+//!
+//! One choreography for all ([`Choreography`]): a fault is held where it has looked the block map
+//! up and entered nothing; something else happens; the fault goes on. Under `none` the tests
+//! **assert the corruption**: they are what shows that the tests of the other designs can fail.
+//!
+//! Both kinds of page tables run. Touches anonymous memory only; takes no locks but the
+//! choreography's.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use daxfs::schedule::Point;
+use daxfs::{Error, File, Filesystem, MapOptions, Mapping, MappingLock, MountOptions, PageTables};
+use daxfs_tests::choreography::{Actor, Choreography, Step};
+use daxfs_tests::fixture::formatted;
+
+const PAGE: u64 = 4096;
+const FILE_BYTES: u64 = 4 * PAGE;
+const DEVICE_BYTES: u64 = 16 << 20;
+const TABLES: [PageTables; 2] = [PageTables::Software, PageTables::Process];
+
+/// A mounted filesystem with a file that is a hole of four pages.
+struct Stage {
+    choreography: Arc<Choreography>,
+    fs: Filesystem,
+    file: File,
+    tables: PageTables,
+}
+
+impl Stage {
+    fn new(design: MappingLock, tables: PageTables) -> Self {
+        let choreography = Arc::new(Choreography::default());
+        let mut options = MountOptions::default();
+        options.mapping_lock = design;
+        options.schedule = Some(Arc::clone(&choreography) as _);
+        let fs = Filesystem::mount(formatted(DEVICE_BYTES), options).unwrap();
+        let file = fs.create("/file").unwrap();
+        file.truncate(FILE_BYTES).unwrap();
+        Self {
+            choreography,
+            fs,
+            file,
+            tables,
+        }
+    }
+
+    fn map(&self) -> Mapping {
+        let options = MapOptions {
+            page_tables: self.tables,
+            ..MapOptions::new(FILE_BYTES)
+        };
+        self.file.map(options).unwrap()
+    }
+
+    /// What `read_at` and a load say of the first bytes of a page.
+    fn seen(&self, mapping: &Mapping, page: u64) -> Seen {
+        Seen {
+            read: read(&self.file, page),
+            loaded: load(mapping, page).unwrap(),
+        }
+    }
+}
+
+/// The first bytes of a page, by both ways.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    read: [u8; 8],
+    loaded: [u8; 8],
+}
+
+impl Seen {
+    fn both(bytes: [u8; 8]) -> Self {
+        Self {
+            read: bytes,
+            loaded: bytes,
+        }
+    }
+}
+
+const ZERO: [u8; 8] = [0; 8];
+const OLD: [u8; 8] = *b"old data";
+const NEW: [u8; 8] = *b"new data";
+
+fn read(file: &File, page: u64) -> [u8; 8] {
+    let mut bytes = [0xEE; 8];
+    assert_eq!(file.read_at(&mut bytes, page * PAGE).unwrap(), 8);
+    bytes
+}
+
+fn load(mapping: &Mapping, page: u64) -> daxfs::Result<[u8; 8]> {
+    let mut bytes = [0xEE; 8];
+    mapping.load(page * PAGE, &mut bytes).map(|()| bytes)
+}
+
+/// A block of one word, over and over.
+fn block_of(word: [u8; 8]) -> Vec<u8> {
+    word.repeat(PAGE as usize / 8)
+}
+
+fn for_every_design(test: impl Fn(MappingLock, PageTables)) {
+    for design in MappingLock::ALL {
+        for tables in TABLES {
+            println!("mapping lock {design}, {tables:?} page tables");
+            test(design, tables);
+        }
+    }
+}
+
+/// Every design but `none` makes the second actor wait; `none` lets it pass.
+fn assert_waited(stage: &Stage, design: MappingLock) {
+    let steps = stage.choreography.steps();
+    assert_eq!(
+        stage.choreography.second_waited(),
+        design != MappingLock::None,
+        "{steps:?}"
+    );
+}
+
+// ---- Race 1: a read fault against a write -------------------------------------------------------
+
+fn race_write_against_read_fault(design: MappingLock, tables: PageTables) -> (Stage, Mapping) {
+    let stage = Stage::new(design, tables);
+    let mapping = stage.map();
+    stage.choreography.perform(
+        || load(&mapping, 1).unwrap(),
+        || stage.file.write_all_at(&block_of(NEW), PAGE).unwrap(),
+    );
+    (stage, mapping)
+}
+
+#[test]
+fn a_write_that_meets_a_read_fault_shows_in_the_mapping_except_under_none() {
+    for_every_design(|design, tables| {
+        let (stage, mapping) = race_write_against_read_fault(design, tables);
+        assert_waited(&stage, design);
+        if design != MappingLock::None {
+            assert_eq!(
+                stage.seen(&mapping, 1),
+                Seen::both(NEW),
+                "{design}, {tables:?}"
+            );
+            return;
+        }
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            Seen {
+                read: NEW,
+                loaded: ZERO
+            },
+            "{tables:?}"
+        );
+
+        // The corruption stays for the life of the mapping, whatever is written and synced.
+        stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
+        stage.file.sync().unwrap();
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            Seen {
+                read: OLD,
+                loaded: ZERO
+            },
+            "{tables:?}"
+        );
+        assert_eq!(
+            stage.seen(&stage.map(), 1),
+            Seen::both(OLD),
+            "a new mapping, {tables:?}"
+        );
+    });
+}
+
+/// Claim C3's first half: with the look-up under the entry lock, an invalidation that comes after
+/// the block map has changed waits for the entry, so it sees what the fault entered.
+#[test]
+fn under_entry_the_invalidation_waits_for_the_fault() {
+    use {Actor::First, Actor::Second, Step::Reached};
+    for tables in TABLES {
+        let (stage, _mapping) = race_write_against_read_fault(MappingLock::Entry, tables);
+        let position = |actor, point| stage.choreography.position(actor, Reached(point));
+        let order = [
+            position(First, Point::FaultLookedUp),
+            position(Second, Point::WriteBeforePublish),
+            position(Second, Point::WritePublished),
+            position(Second, Point::LockWait),
+            position(First, Point::FaultInstalled),
+            position(Second, Point::Invalidated),
+        ];
+        assert!(order.is_sorted(), "{:?}", stage.choreography.steps());
+    }
+}
+
+/// The designs with a lock around publication wait earlier: before the block map changes.
+#[test]
+fn under_inode_and_range_the_publication_waits_for_the_fault() {
+    use {Actor::First, Actor::Second, Step::Reached};
+    for design in [MappingLock::Inode, MappingLock::Range] {
+        for tables in TABLES {
+            let (stage, _mapping) = race_write_against_read_fault(design, tables);
+            let position = |actor, point| stage.choreography.position(actor, Reached(point));
+            let order = [
+                position(First, Point::FaultLookedUp),
+                position(Second, Point::LockWait),
+                position(First, Point::FaultInstalled),
+                position(Second, Point::WritePublished),
+                position(Second, Point::Invalidated),
+            ];
+            assert!(
+                order.is_sorted(),
+                "{design}: {:?}",
+                stage.choreography.steps()
+            );
+        }
+    }
+}
+
+/// The canary's own order: the write is over before the fault goes on.
+#[test]
+fn under_none_the_write_finds_nothing_to_wait_for() {
+    for tables in TABLES {
+        let (stage, _mapping) = race_write_against_read_fault(MappingLock::None, tables);
+        let finished = stage.choreography.position(Actor::Second, Step::Finished);
+        let installed = stage
+            .choreography
+            .position(Actor::First, Step::Reached(Point::FaultInstalled));
+        assert!(finished < installed, "{:?}", stage.choreography.steps());
+    }
+}
+
+// ---- Race 2: a read fault against a write fault -------------------------------------------------
+
+#[test]
+fn a_store_that_meets_a_read_fault_is_loaded_except_under_none() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        stage.choreography.perform(
+            || load(&mapping, 1).unwrap(),
+            || mapping.store(PAGE, &NEW).unwrap(),
+        );
+        assert_waited(&stage, design);
+        let loaded = if design == MappingLock::None {
+            ZERO
+        } else {
+            NEW
+        };
+        let expected = Seen { read: NEW, loaded };
+        assert_eq!(stage.seen(&mapping, 1), expected, "{design}, {tables:?}");
+        stage.file.sync().unwrap();
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            expected,
+            "{design}, {tables:?}, later"
+        );
+    });
+}
+
+#[test]
+fn a_store_in_one_mapping_is_loaded_in_another_except_under_none() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let (reader, writer) = (stage.map(), stage.map());
+        stage.choreography.perform(
+            || load(&reader, 1).unwrap(),
+            || writer.store(PAGE, &NEW).unwrap(),
+        );
+        assert_waited(&stage, design);
+        let loaded = if design == MappingLock::None {
+            ZERO
+        } else {
+            NEW
+        };
+        let expected = Seen { read: NEW, loaded };
+        assert_eq!(stage.seen(&reader, 1), expected, "{design}, {tables:?}");
+        assert_eq!(
+            stage.seen(&writer, 1),
+            Seen::both(NEW),
+            "{design}, {tables:?}"
+        );
+    });
+}
+
+/// Without any race: a hole that other mappings have seen is taken from them by a store.
+#[test]
+fn a_store_replaces_the_zero_page_in_every_mapping() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let (reader, writer) = (stage.map(), stage.map());
+        assert_eq!(stage.seen(&reader, 1), Seen::both(ZERO));
+        assert_eq!(stage.seen(&writer, 1), Seen::both(ZERO));
+        writer.store(PAGE, &NEW).unwrap();
+        assert_eq!(
+            stage.seen(&reader, 1),
+            Seen::both(NEW),
+            "{design}, {tables:?}"
+        );
+    });
+}
+
+// ---- Two write faults on one hole ---------------------------------------------------------------
+
+/// The bug that Linux had in 2015: both faults allocate, and the loser's store is lost. Here the
+/// block map lets one win, under `none` too.
+#[test]
+fn no_store_of_two_that_fault_on_one_hole_is_lost() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let (one, two) = (stage.map(), stage.map());
+        stage.choreography.perform(
+            || one.store(PAGE, &OLD).unwrap(),
+            || two.store(PAGE + 8, &NEW).unwrap(),
+        );
+        assert_waited(&stage, design);
+        let mut expected = block_of(ZERO);
+        expected[..8].copy_from_slice(&OLD);
+        expected[8..16].copy_from_slice(&NEW);
+        let mut found = block_of(*b"nothing!");
+        stage.file.read_at(&mut found, PAGE).unwrap();
+        assert_eq!(found, expected, "read, {design}, {tables:?}");
+        for mapping in [&one, &two] {
+            mapping.load(PAGE, &mut found).unwrap();
+            assert_eq!(found, expected, "loaded, {design}, {tables:?}");
+        }
+        assert_eq!(
+            stage.file.metadata().allocated_bytes,
+            PAGE,
+            "{design}, {tables:?}"
+        );
+    });
+}
+
+#[test]
+fn neither_a_write_nor_a_store_that_meet_on_one_hole_is_lost() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        stage.choreography.perform(
+            || mapping.store(PAGE, &OLD).unwrap(),
+            || stage.file.write_all_at(&NEW, PAGE + 8).unwrap(),
+        );
+        let mut expected = block_of(ZERO);
+        expected[..8].copy_from_slice(&OLD);
+        expected[8..16].copy_from_slice(&NEW);
+        let mut found = block_of(*b"nothing!");
+        stage.file.read_at(&mut found, PAGE).unwrap();
+        assert_eq!(found, expected, "read, {design}, {tables:?}");
+        mapping.load(PAGE, &mut found).unwrap();
+        assert_eq!(found, expected, "loaded, {design}, {tables:?}");
+    });
+}
+
+// ---- Holes against faults -----------------------------------------------------------------------
+
+/// Writes blocks of `word` into a new file until the device is full: whatever was freed is his now.
+fn fill_device(fs: &Filesystem, word: [u8; 8]) -> File {
+    let file = fs.create("/other").unwrap();
+    let chunk = block_of(word).repeat(64);
+    let mut end = 0;
+    for chunk in [&chunk[..], &chunk[..PAGE as usize]] {
+        loop {
+            match file.write_at(chunk, end) {
+                Ok(written) => end += written as u64,
+                Err(Error::NoSpace { .. }) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(end > DEVICE_BYTES / 2, "{end} bytes");
+    file
+}
+
+/// Whether every word of the file is `word`.
+fn is_all(file: &File, word: [u8; 8]) -> bool {
+    let mut bytes = vec![0; usize::try_from(file.len_bytes()).unwrap()];
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+    bytes.chunks(8).all(|found| found == &word[..found.len()])
+}
+
+/// A fault that looked before the hole was punched must not leave a freed block mapped: it becomes
+/// another file's. Under `none` the mapping shows that file's data, and stores into it.
+#[test]
+fn a_punched_page_never_shows_another_files_data_except_under_none() {
+    const SECRET: [u8; 8] = *b"secrets!";
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
+        let (loaded, ()) = stage.choreography.perform(
+            || load(&mapping, 1).unwrap(),
+            || stage.file.punch_hole(PAGE, PAGE).unwrap(),
+        );
+        assert_waited(&stage, design);
+        // The load and the punch met: either may have been first.
+        assert!(loaded == OLD || loaded == ZERO, "{loaded:?}");
+
+        stage.fs.sync().unwrap();
+        let other = fill_device(&stage.fs, SECRET);
+        if design != MappingLock::None {
+            assert_eq!(
+                stage.seen(&mapping, 1),
+                Seen::both(ZERO),
+                "{design}, {tables:?}"
+            );
+            assert!(is_all(&other, SECRET));
+            return;
+        }
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            Seen {
+                read: ZERO,
+                loaded: SECRET
+            },
+            "{tables:?}"
+        );
+        mapping.store(PAGE, &NEW).unwrap();
+        assert!(!is_all(&other, SECRET), "{tables:?}");
+    });
+}
+
+#[test]
+fn a_page_cut_off_under_a_fault_is_gone_except_under_none() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
+        let (loaded, ()) = stage
+            .choreography
+            .perform(|| load(&mapping, 1), || stage.file.truncate(PAGE).unwrap());
+        assert_waited(&stage, design);
+        // The load and the truncation met: either may have been first.
+        assert!(
+            matches!(loaded, Ok(OLD) | Err(Error::Access(_))),
+            "{loaded:?}"
+        );
+
+        let past_the_end = load(&mapping, 1);
+        if design == MappingLock::None {
+            assert!(
+                matches!(past_the_end, Ok(OLD)),
+                "{past_the_end:?}, {tables:?}"
+            );
+        } else {
+            assert!(
+                matches!(past_the_end, Err(Error::Access(_))),
+                "{past_the_end:?}, {design}"
+            );
+        }
+        stage.file.truncate(FILE_BYTES).unwrap();
+        let loaded = if design == MappingLock::None {
+            OLD
+        } else {
+            ZERO
+        };
+        let expected = Seen { read: ZERO, loaded };
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            expected,
+            "{design}, {tables:?}, grown again"
+        );
+    });
+}
+
+/// A write fault allocates; what it allocates past a new end of file would come back when the file
+/// grows.
+#[test]
+fn a_store_cut_off_under_its_fault_does_not_come_back_except_under_none() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        let (stored, ()) = stage.choreography.perform(
+            || mapping.store(PAGE, &NEW),
+            || stage.file.truncate(PAGE).unwrap(),
+        );
+        assert_waited(&stage, design);
+        assert!(
+            matches!(stored, Ok(()) | Err(Error::Access(_))),
+            "{stored:?}"
+        );
+
+        let is_left = stage.file.metadata().allocated_bytes > 0;
+        assert_eq!(is_left, design == MappingLock::None, "{design}, {tables:?}");
+        stage.file.truncate(FILE_BYTES).unwrap();
+        let word = if design == MappingLock::None {
+            NEW
+        } else {
+            ZERO
+        };
+        assert_eq!(
+            stage.seen(&mapping, 1),
+            Seen::both(word),
+            "{design}, {tables:?}"
+        );
+    });
+}
+
+/// A hole that is punched while a write fault fills it: afterwards both ways agree.
+#[test]
+fn a_store_that_meets_a_punch_is_either_there_or_not() {
+    for_every_design(|design, tables| {
+        let stage = Stage::new(design, tables);
+        let mapping = stage.map();
+        stage.choreography.perform(
+            || mapping.store(PAGE, &NEW).unwrap(),
+            || stage.file.punch_hole(PAGE, PAGE).unwrap(),
+        );
+        assert_waited(&stage, design);
+        let seen = stage.seen(&mapping, 1);
+        assert_eq!(seen.read, seen.loaded, "{design}, {tables:?}");
+        assert!([ZERO, NEW].contains(&seen.read), "{seen:?}");
+    });
+}
