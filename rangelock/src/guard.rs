@@ -1,12 +1,11 @@
 //! Guards that can be moved, stored and sent to other threads.
 //!
-//! Touches the tree lock on drop, when it takes the tree's mutex.
+//! Touches the layers on drop, which may take the tree's mutex.
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::ptr::NonNull;
 
-use crate::tree::{Node, TreeLock};
+use crate::layers::{Holding, Layers};
 
 /// Shared use of a range; given back when dropped.
 ///
@@ -61,46 +60,49 @@ impl fmt::Debug for WriteGuard<'_> {
     }
 }
 
-/// A granted node of the lock's pool, or nothing for the empty range.
+/// What a guard holds: a granted request, or nothing for the empty range.
 pub(crate) struct Held<'lock> {
-    tree: &'lock TreeLock,
-    node: Option<NonNull<Node>>,
+    layers: &'lock Layers,
+    holding: Option<Holding>,
 }
 
-// SAFETY: a granted node belongs to whoever has the guard; the tree lock is made to be used by many
+// SAFETY: a granted request belongs to whoever has the guard; the lock is made to be used by many
 // threads and does not care which of them gives the range back.
 unsafe impl Send for Held<'_> {}
 // SAFETY: a shared guard can only be asked for its range, which is constant while it is held.
 unsafe impl Sync for Held<'_> {}
 
 impl<'lock> Held<'lock> {
-    /// Takes charge of a node that `tree` took from its pool and granted.
+    /// Takes charge of what `layers` granted to a request without a node of its own.
     #[inline]
-    pub(crate) fn granted(tree: &'lock TreeLock, node: NonNull<Node>) -> Self {
+    pub(crate) fn granted(layers: &'lock Layers, holding: Holding) -> Self {
         Self {
-            tree,
-            node: Some(node),
+            layers,
+            holding: Some(holding),
         }
     }
 
     #[inline]
-    pub(crate) fn nothing(tree: &'lock TreeLock) -> Self {
-        Self { tree, node: None }
+    pub(crate) fn nothing(layers: &'lock Layers) -> Self {
+        Self {
+            layers,
+            holding: None,
+        }
     }
 
     fn range(&self) -> Option<RangeInclusive<u64>> {
-        // SAFETY: nodes of the pool live as long as the lock, which is borrowed here; the bounds
-        // are not changed while the node is linked.
-        self.node.map(|node| unsafe { node.as_ref() }.span().into())
+        // SAFETY: `granted` was called with a holding of this lock, and only `drop` gives it back.
+        self.holding
+            .map(|holding| unsafe { self.layers.span_of(holding) }.into())
     }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(node) = self.node {
-            // SAFETY: `granted` was called with a node of this tree's pool, and this is its end.
-            unsafe { self.tree.unlock_pooled(node) };
+        if let Some(holding) = self.holding {
+            // SAFETY: `granted` was called with a holding of this lock, and this is its end.
+            unsafe { self.layers.unlock_pooled(holding) };
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! # Invariants
 //!
-//! 1. `is_held` says whether the node is linked, and only the owner of the node touches it.
+//! 1. `holding` says what is held, and so whether the node is linked; only the owner of the node
+//!    touches it.
 //! 2. No exclusive reference to the inner node is formed after it was pinned, except by `drop`,
 //!    which unlinks it first. `PhantomPinned` keeps the compiler from assuming that the `&mut`
 //!    inside a caller's `Pin<&mut RangeNode>` is the only way to reach the node.
@@ -20,11 +21,11 @@ use std::fmt;
 use std::marker::PhantomPinned;
 use std::ops::{RangeBounds, RangeInclusive};
 use std::pin::Pin;
-use std::ptr::NonNull;
 
+use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
-use crate::tree::{Node, TreeLock};
+use crate::tree::Node;
 
 /// A request for one range at a time, in memory that the caller provides.
 ///
@@ -64,9 +65,9 @@ use crate::tree::{Node, TreeLock};
 /// must_be_unpin(lock.node());
 /// ```
 pub struct RangeNode<'lock> {
-    tree: &'lock TreeLock,
+    layers: &'lock Layers,
     node: Node,
-    is_held: Cell<bool>,
+    holding: Cell<Option<Holding>>,
     _pinned: PhantomPinned,
 }
 
@@ -78,11 +79,11 @@ unsafe impl Sync for RangeNode<'_> {}
 
 impl<'lock> RangeNode<'lock> {
     #[inline]
-    pub(crate) fn new(tree: &'lock TreeLock) -> Self {
+    pub(crate) fn new(layers: &'lock Layers) -> Self {
         Self {
-            tree,
+            layers,
             node: Node::new(),
-            is_held: Cell::new(false),
+            holding: Cell::new(None),
             _pinned: PhantomPinned,
         }
     }
@@ -136,11 +137,10 @@ impl<'lock> RangeNode<'lock> {
         let this = self.into_ref().get_ref();
         this.release();
         if let Some(span) = span {
-            this.node.request(span, mode);
-            // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which
-            // unlocks it first; it is not linked, because `release` has run.
-            unsafe { this.tree.lock(NonNull::from(&this.node)) };
-            this.is_held.set(true);
+            // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which gives
+            // the range back first; it is not linked, because `release` has run.
+            let holding = unsafe { this.layers.lock(&this.node, span, mode) };
+            this.holding.set(Some(holding));
         }
         HeldNode { node: this }
     }
@@ -154,12 +154,9 @@ impl<'lock> RangeNode<'lock> {
         let this = self.into_ref().get_ref();
         this.release();
         if let Some(span) = span {
-            this.node.request(span, mode);
             // SAFETY: as in `hold`.
-            if !unsafe { this.tree.try_lock(NonNull::from(&this.node)) } {
-                return None;
-            }
-            this.is_held.set(true);
+            let holding = unsafe { this.layers.try_lock(&this.node, span, mode) }?;
+            this.holding.set(Some(holding));
         }
         Some(HeldNode { node: this })
     }
@@ -167,10 +164,17 @@ impl<'lock> RangeNode<'lock> {
     /// Gives the range back, if one is held.
     #[inline]
     fn release(&self) {
-        if self.is_held.replace(false) {
-            // SAFETY: `is_held` says that the node was granted and not given back (Invariant 1).
-            unsafe { self.tree.unlock(NonNull::from(&self.node)) };
+        if let Some(holding) = self.holding.take() {
+            // SAFETY: it was granted and not given back (Invariant 1).
+            unsafe { self.layers.unlock(holding) };
         }
+    }
+
+    fn range(&self) -> Option<RangeInclusive<u64>> {
+        // SAFETY: as in `release`.
+        self.holding
+            .get()
+            .map(|holding| unsafe { self.layers.span_of(holding) }.into())
     }
 }
 
@@ -200,10 +204,7 @@ unsafe impl Sync for HeldNode<'_> {}
 
 impl HeldNode<'_> {
     fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.node
-            .is_held
-            .get()
-            .then(|| self.node.node.span().into())
+        self.node.range()
     }
 }
 

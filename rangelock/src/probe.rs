@@ -3,7 +3,8 @@
 //! Code asks `probe.injects(Fault::...)` without any conditional compilation. In an ordinary build
 //! [`Probe`] is empty, every question is the constant `false`, and nothing is left of it; in this
 //! crate's own tests it carries one fault to commit and two counters. A test that injects a fault
-//! must fail: that is how the tests are tested. Guarded by the tree's mutex; takes no lock.
+//! must fail: that is how the tests are tested. The counters are guarded by the tree's mutex; the
+//! fault does not change. Takes no lock.
 
 /// A mistake the lock commits on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,16 @@ pub(crate) enum Fault {
     WakeOnlyOne,
     /// A try looks only at ranges that are granted.
     TryIgnoresReaders,
+    /// A request announces itself in a slot and looks around before others can see it.
+    NoBarrierAfterAnnouncing,
+    /// A request does not look at the header again after it has announced itself.
+    HeaderNotReread,
+    /// A request that has announced itself looks at the slots first, at the header afterwards.
+    HeaderReadAfterSlots,
+    /// A request withdraws its announcement and does not tell who waits for that.
+    RetractsSilently,
+    /// A request that waits for the holder of a slot does not mark it.
+    WaiterMarksNobody,
 }
 
 #[cfg(not(any(test, loom)))]
@@ -67,6 +78,14 @@ mod present {
                 fault: None,
                 waits: 0,
                 wakes: 0,
+            }
+        }
+
+        #[cfg(all(test, loom))]
+        pub(crate) fn committing(fault: Fault) -> Self {
+            Self {
+                fault: Some(fault),
+                ..Self::new()
             }
         }
 

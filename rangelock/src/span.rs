@@ -28,6 +28,11 @@ impl Span {
         };
         (first <= last).then_some(Self { first, last })
     }
+
+    #[inline]
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
 }
 
 impl From<Span> for RangeInclusive<u64> {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
-use rangelock::RangeLock;
+use rangelock::{Granule, RangeLock};
 
 const THREADS: u64 = 8;
 const STEPS: u64 = if cfg!(miri) { 30 } else { 20_000 };
@@ -20,9 +20,9 @@ struct Records {
 }
 
 impl Records {
-    fn new() -> Self {
+    fn new(lock: RangeLock) -> Self {
         Self {
-            lock: RangeLock::new(),
+            lock,
             bytes: (0..BYTES).map(|_| AtomicU32::new(0)).collect(),
         }
     }
@@ -95,9 +95,9 @@ fn next_random(state: &mut u64) -> u64 {
     *state
 }
 
-#[test]
-fn no_byte_is_ever_held_by_two_that_exclude_each_other() {
-    let records = Records::new();
+/// Many threads take random ranges of `lock`.
+fn stress(lock: RangeLock) {
+    let records = Records::new(lock);
     thread::scope(|scope| {
         for seed in 1..=THREADS {
             let records = &records;
@@ -117,4 +117,18 @@ fn no_byte_is_ever_held_by_two_that_exclude_each_other() {
         format!("{:?}", records.lock),
         "RangeLock { granted: 0, waiting: 0 }"
     );
+}
+
+#[test]
+fn no_byte_is_ever_held_by_two_that_exclude_each_other() {
+    stress(RangeLock::new());
+}
+
+/// With granules from a byte, where nearly all is wide, to all the bytes, where nothing is.
+#[test]
+fn nor_is_it_with_slots() {
+    for granule_len in [1, 4, 16, BYTES] {
+        let granule = Granule::from_len(granule_len).expect("a power of two");
+        stress(RangeLock::with_slots(granule));
+    }
 }

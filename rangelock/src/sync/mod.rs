@@ -1,6 +1,6 @@
 //! Everything below the lock that a platform or a model checker provides.
 //!
-//! Two primitives are written once, over three platform functions:
+//! Two primitives that wait are written once, over three platform functions:
 //!
 //! | This crate's primitive | File | Built from |
 //! |---|---|---|
@@ -11,6 +11,8 @@
 //! and condition variables, `loom.rs` the same contract inside a loom model, so that loom explores
 //! the very algorithms that run in production. These files are the only ones in the crate that name
 //! `std::sync`, `libc` or `loom` outside tests.
+//!
+//! `atomic.rs` has the words of the slots, which nobody sleeps on, and their barrier.
 //!
 //! # What a platform provides
 //!
@@ -25,6 +27,7 @@
 //! On Linux none of them allocates, touches a lazily initialised thread-local, or changes `errno`,
 //! so a request may wait inside a signal handler.
 
+mod atomic;
 mod mutex;
 mod wait_word;
 
@@ -53,6 +56,9 @@ use linux as platform;
 #[cfg(loom)]
 use loom as platform;
 
+pub(crate) use std::sync::atomic::Ordering;
+
+pub(crate) use atomic::{AtomicU64, fence_after_announcing};
 pub(crate) use mutex::{Mutex, MutexGuard};
 pub(crate) use wait_word::{Spin, WaitWord};
 

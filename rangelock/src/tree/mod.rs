@@ -16,18 +16,18 @@
 //! # States of a node
 //!
 //! ```text
-//!               enter, ahead == 0
+//!               enter, nobody conflicts
 //!   unlinked ───────────────────────────────────────▶ granted
 //!     ▲   │                                            ▲   │
-//!     │   │ enter, ahead > 0          last conflicting │   │
+//!     │   │ enter, somebody conflicts last conflicting │   │
 //!     │   └─────────────────▶ waiting ─────────────────┘   │
 //!     │                              earlier one leaves    │
 //!     └────────────────────────────────────────────────────┘
 //!                              leave
 //! ```
 //!
-//! `granted` and `waiting` differ only in `ahead`, and both are linked. For example, with time
-//! running down, `W` for a writer and `R` for a reader:
+//! `granted` and `waiting` are both linked, and without outsiders they differ only in `ahead`. For
+//! example, with time running down, `W` for a writer and `R` for a reader:
 //!
 //! ```text
 //!   bytes  0    1    2    3    4    5        ahead
@@ -45,14 +45,27 @@
 //! 2. `sequence` grows with arrival, and arrival is the moment the request holds the mutex.
 //! 3. `ahead` of a linked node is the number of linked nodes that overlap it, conflict with it and
 //!    have a lower `sequence`.
-//! 4. A request holds its range exactly while it is linked with `ahead == 0`.
-//! 5. `waiting` is the number of linked nodes with `ahead > 0`.
+//! 4. A linked request holds its range exactly while it is `Granted`. It is `Waiting` if
+//!    `ahead > 0`, and also if `ahead == 0` and an outsider is in its way that will tell.
+//! 5. `waiting` is the number of linked nodes that are `Waiting`.
 //! 6. A node becomes granted by a release exactly once for each time it waited, and is then woken
 //!    exactly once, after the mutex is free again.
+//! 7. The span of every linked node is closed to outsiders (`outside.rs`).
 //!
 //! Exclusion: of two linked nodes that conflict, the later one counts the earlier (Invariant 3), so
 //! it is not granted (Invariant 4). Progress: the linked node with the lowest sequence counts
-//! nobody and so is granted, and whoever leaves lowers the count of every node that counted it.
+//! nobody and so is granted, unless outsiders are in its way, who were there before it or leave at
+//! once (Invariant 7); and whoever leaves lowers the count of every node that counted it, or has it
+//! reconsidered.
+//!
+//! # Outsiders
+//!
+//! Where requests can be served above the tree (`slots`), those holders are no nodes, and the tree
+//! asks about them through the trait [`Outside`]. A request that conflicts with no node and no
+//! outsider becomes an outsider itself if there is room. One that was granted by a release stays
+//! linked until it leaves: those behind it have counted it, and to move it outside would mean to
+//! look for all of them once more. Where there are no outsiders ([`Nobody`]), nothing is left of
+//! this in the machine code.
 //!
 //! # Three mistakes of the kernel patch, and where they are avoided
 //!
@@ -73,6 +86,7 @@
 mod interval;
 mod links;
 mod node;
+mod outside;
 mod pool;
 mod state;
 mod wake_list;
@@ -84,11 +98,12 @@ mod interval_model_tests;
 #[path = "tests/order_model.rs"]
 mod order_model_tests;
 
-use std::fmt;
+use std::convert::Infallible;
 use std::ptr::NonNull;
 
+use self::node::Standing;
 use self::pool::Chunk;
-use self::state::State;
+use self::state::{Admission, State};
 use crate::mode::Mode;
 #[cfg(test)]
 use crate::probe::Probe;
@@ -96,10 +111,34 @@ use crate::span::Span;
 use crate::sync::{Mutex, MutexGuard, Spin, WaitWord, const_unless_modelled};
 
 pub(crate) use self::node::Node;
+pub(crate) use self::outside::{Nobody, Notice, Outside};
 
 /// The lock without its guards: callers keep track of nodes themselves.
+///
+/// Every call on one lock is given the same outsiders, and names of places outside that it returns
+/// are theirs.
 pub(crate) struct TreeLock {
     state: Mutex<State>,
+}
+
+/// Where a granted request stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Holding<P> {
+    /// This node of it is linked into the tree, and is to be given back to the tree.
+    Linked(NonNull<Node>),
+    /// Outside: the tree knows nothing of it, and no node is in use.
+    Outside(P),
+}
+
+impl Holding<Infallible> {
+    /// The same where there are outsiders: this one is linked.
+    #[inline]
+    pub(crate) fn inside<P>(self) -> Holding<P> {
+        match self {
+            Self::Linked(node) => Holding::Linked(node),
+            Self::Outside(nowhere) => match nowhere {},
+        }
+    }
 }
 
 impl TreeLock {
@@ -121,18 +160,27 @@ impl TreeLock {
     /// # Safety
     ///
     /// The node is alive and not linked; it stays where it is, untouched by the caller, until
-    /// [`unlock`](Self::unlock) was called for it.
+    /// [`unlock`](Self::unlock) was called for it, unless the request ends up outside.
     #[inline]
-    pub(crate) unsafe fn lock(&self, node: NonNull<Node>) {
+    pub(crate) unsafe fn lock<O: Outside>(
+        &self,
+        outside: &O,
+        node: NonNull<Node>,
+    ) -> Holding<O::Place> {
         // SAFETY: the caller keeps the node alive.
         let request = unsafe { node.as_ref() };
         let mut state = self.state.lock();
-        let ahead = state.count_ahead(request.span(), request.mode());
-        // SAFETY: passed on from the caller.
-        unsafe { state.enter(node, ahead) };
-        drop(state);
-        if ahead != 0 {
-            wait_for_grant(&request.wait, ahead);
+        match state.admit(outside, request.span(), request.mode()) {
+            Admission::Outside(place) => Holding::Outside(place),
+            Admission::Link(standing, ahead) => {
+                // SAFETY: passed on from the caller.
+                unsafe { state.enter(node, standing, ahead) };
+                drop(state);
+                if standing == Standing::Waiting {
+                    wait_for_grant(&request.wait, ahead);
+                }
+                Holding::Linked(node)
+            }
         }
     }
 
@@ -140,18 +188,24 @@ impl TreeLock {
     ///
     /// # Safety
     ///
-    /// As for [`lock`](Self::lock); if the result is false the node was left alone.
+    /// As for [`lock`](Self::lock); without a result the node was left alone.
     #[inline]
-    pub(crate) unsafe fn try_lock(&self, node: NonNull<Node>) -> bool {
+    pub(crate) unsafe fn try_lock<O: Outside>(
+        &self,
+        outside: &O,
+        node: NonNull<Node>,
+    ) -> Option<Holding<O::Place>> {
         // SAFETY: the caller keeps the node alive.
         let request = unsafe { node.as_ref() };
         let mut state = self.state.lock();
-        let is_free = !state.is_contested(request.span(), request.mode());
-        if is_free {
-            // SAFETY: passed on from the caller.
-            unsafe { state.enter(node, 0) };
+        match state.admit_at_once(outside, request.span(), request.mode())? {
+            Admission::Outside(place) => Some(Holding::Outside(place)),
+            Admission::Link(standing, ahead) => {
+                // SAFETY: passed on from the caller.
+                unsafe { state.enter(node, standing, ahead) };
+                Some(Holding::Linked(node))
+            }
         }
-        is_free
     }
 
     /// Gives the range back and wakes those who waited for it only. Locks: the tree's mutex.
@@ -160,55 +214,81 @@ impl TreeLock {
     ///
     /// The node's range was granted by this lock and not given back since.
     #[inline]
-    pub(crate) unsafe fn unlock(&self, node: NonNull<Node>) {
+    pub(crate) unsafe fn unlock<O: Outside>(&self, outside: &O, node: NonNull<Node>) {
         let mut state = self.state.lock();
         // SAFETY: passed on from the caller.
-        let unblocked = unsafe { state.leave(node) };
+        let unblocked = unsafe { state.leave(outside, node) };
+        drop(state);
+        unblocked.wake_all();
+    }
+
+    /// Grants and wakes those who waited only for an outsider that held `span` in `mode` and has
+    /// just left. Locks: the tree's mutex.
+    #[cold]
+    pub(crate) fn reconsider<O: Outside>(&self, outside: &O, span: Span, mode: Mode) {
+        let mut state = self.state.lock();
+        let unblocked = state.reconsider(outside, span, mode);
         drop(state);
         unblocked.wake_all();
     }
 
     /// Like [`lock`](Self::lock), with a node of the pool.
     #[inline]
-    pub(crate) fn lock_pooled(&self, span: Span, mode: Mode) -> NonNull<Node> {
+    pub(crate) fn lock_pooled<O: Outside>(
+        &self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> Holding<O::Place> {
         let mut state = self.state.lock();
-        let node = loop {
-            match state.pool.take() {
-                Some(node) => break node,
-                None => state = self.grow(state),
+        let (node, standing, ahead) = loop {
+            let (standing, ahead) = match state.admit(outside, span, mode) {
+                Admission::Outside(place) => return Holding::Outside(place),
+                Admission::Link(standing, ahead) => (standing, ahead),
+            };
+            if let Some(node) = state.pool.take() {
+                break (node, standing, ahead);
             }
+            outside.reopen(span);
+            state = self.grow(state);
         };
         // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
         let request = unsafe { node.as_ref() };
         request.request(span, mode);
-        let ahead = state.count_ahead(span, mode);
         // SAFETY: the node is not linked, and goes back to the pool only after it was unlinked.
-        unsafe { state.enter(node, ahead) };
+        unsafe { state.enter(node, standing, ahead) };
         drop(state);
-        if ahead != 0 {
+        if standing == Standing::Waiting {
             wait_for_grant(&request.wait, ahead);
         }
-        node
+        Holding::Linked(node)
     }
 
     /// Like [`try_lock`](Self::try_lock), with a node of the pool.
     #[inline]
-    pub(crate) fn try_lock_pooled(&self, span: Span, mode: Mode) -> Option<NonNull<Node>> {
+    pub(crate) fn try_lock_pooled<O: Outside>(
+        &self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> Option<Holding<O::Place>> {
         let mut state = self.state.lock();
-        let node = loop {
-            if state.is_contested(span, mode) {
-                return None;
+        let (node, standing, ahead) = loop {
+            let (standing, ahead) = match state.admit_at_once(outside, span, mode)? {
+                Admission::Outside(place) => return Some(Holding::Outside(place)),
+                Admission::Link(standing, ahead) => (standing, ahead),
+            };
+            if let Some(node) = state.pool.take() {
+                break (node, standing, ahead);
             }
-            match state.pool.take() {
-                Some(node) => break node,
-                None => state = self.grow(state),
-            }
+            outside.reopen(span);
+            state = self.grow(state);
         };
         // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
         unsafe { node.as_ref() }.request(span, mode);
         // SAFETY: the node is not linked, and goes back to the pool only after it was unlinked.
-        unsafe { state.enter(node, 0) };
-        Some(node)
+        unsafe { state.enter(node, standing, ahead) };
+        Some(Holding::Linked(node))
     }
 
     /// Like [`unlock`](Self::unlock); the node goes back to the pool.
@@ -218,10 +298,10 @@ impl TreeLock {
     /// The node came from [`lock_pooled`](Self::lock_pooled) or
     /// [`try_lock_pooled`](Self::try_lock_pooled) of this lock, and is not used afterwards.
     #[inline]
-    pub(crate) unsafe fn unlock_pooled(&self, node: NonNull<Node>) {
+    pub(crate) unsafe fn unlock_pooled<O: Outside>(&self, outside: &O, node: NonNull<Node>) {
         let mut state = self.state.lock();
         // SAFETY: passed on from the caller.
-        let unblocked = unsafe { state.leave(node) };
+        let unblocked = unsafe { state.leave(outside, node) };
         // SAFETY: it came from this pool and was unlinked just now.
         unsafe { state.pool.give_back(node) };
         drop(state);
@@ -264,18 +344,9 @@ pub(crate) struct Census {
 }
 
 /// Sleeps until granted. Only the next in line spins first: for anybody else at least two releases
-/// are still to come, and on few processors a spinning thread keeps the holder from running.
+/// are still to come, and on few processors a spinning thread keeps the holder from running. Who
+/// has no node ahead waits for outsiders, and most often for one.
 #[cold]
 fn wait_for_grant(word: &WaitWord, ahead: u32) {
-    word.wait(if ahead == 1 { Spin::Briefly } else { Spin::No });
-}
-
-impl fmt::Debug for TreeLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Census { granted, waiting } = self.census();
-        f.debug_struct("TreeLock")
-            .field("granted", &granted)
-            .field("waiting", &waiting)
-            .finish()
-    }
+    word.wait(if ahead <= 1 { Spin::Briefly } else { Spin::No });
 }

@@ -6,7 +6,7 @@
 //! | Fields | Written by | Read by | Guarded by |
 //! |---|---|---|---|
 //! | `first`, `last`, `mode` | owner, while unlinked | any thread | constant while linked |
-//! | `left` .. `max_last`, `sequence`, `ahead` | any thread | any thread | the tree's mutex |
+//! | `left` .. `max_last`, `sequence`, `ahead`, `standing` | any thread | any thread | the tree's mutex |
 //! | `chain` | see the field | see the field | see the field |
 //! | `wait` | atomics | atomics | its own protocol |
 
@@ -19,6 +19,15 @@ use crate::sync::WaitWord;
 
 /// A pointer to a neighbour in the tree.
 pub(super) type Link = Option<NonNull<Node>>;
+
+/// Whether a linked request holds its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    Granted,
+    /// It waits for the nodes it counted as `ahead`, or, if there are none, for an outsider.
+    Waiting,
+}
 
 /// A request for a range.
 ///
@@ -38,8 +47,9 @@ pub(crate) struct Node {
     /// The next node of the free list (under the tree's mutex) or of a list of nodes to wake (owned
     /// by the thread that releases). A node is free, or granted, or about to be woken: never two.
     pub(super) chain: Cell<Link>,
-    /// Conflicting requests that arrived earlier and have not released; zero means granted.
+    /// Conflicting linked requests that arrived earlier and have not released.
     pub(super) ahead: Cell<u32>,
+    pub(super) standing: Cell<Standing>,
     pub(super) wait: WaitWord,
     mode: Cell<Mode>,
 }
@@ -56,6 +66,7 @@ impl Node {
             sequence: Cell::new(0),
             chain: Cell::new(None),
             ahead: Cell::new(0),
+            standing: Cell::new(Standing::Granted),
             wait: WaitWord::new(),
             mode: Cell::new(Mode::Read),
         }
@@ -78,6 +89,11 @@ impl Node {
     }
 
     #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.standing.get() == Standing::Waiting
+    }
+
+    #[inline]
     pub(super) fn first(&self) -> u64 {
         self.first.get()
     }
@@ -88,7 +104,7 @@ impl Node {
     }
 
     #[inline]
-    pub(super) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.mode.get()
     }
 }

@@ -6,14 +6,23 @@
 use std::ptr::NonNull;
 
 use super::interval::IntervalTree;
-use super::node::Node;
+use super::node::{Node, Standing};
+use super::outside::{Notice, Outside};
 use super::pool::Pool;
 use super::wake_list::WakeList;
 use crate::mode::Mode;
 use crate::probe::{Fault, Probe};
 use crate::span::Span;
 
-/// All requests of one lock, granted and waiting.
+/// What becomes of a new request.
+pub(super) enum Admission<P> {
+    /// It holds its range as an outsider; there is nothing to link.
+    Outside(P),
+    /// It is to be linked, granted or waiting behind so many nodes (none means: for an outsider).
+    Link(Standing, u32),
+}
+
+/// All requests of one lock, granted and waiting, but those outside.
 pub(super) struct State {
     pub(super) tree: IntervalTree,
     next_sequence: u64,
@@ -45,7 +54,7 @@ impl State {
         }
         let mut ahead = 0;
         for other in self.tree.overlapping(span) {
-            let overtakes = other.ahead.get() != 0 && self.probe.injects(Fault::Barging);
+            let overtakes = other.is_waiting() && self.probe.injects(Fault::Barging);
             if mode.conflicts_with(other.mode()) && !overtakes {
                 ahead += 1;
             }
@@ -53,9 +62,9 @@ impl State {
         ahead
     }
 
-    /// Whether a new request would have to wait.
+    /// Whether a new request would have to wait for a linked one.
     #[inline]
-    pub(super) fn is_contested(&self, span: Span, mode: Mode) -> bool {
+    fn is_contested(&self, span: Span, mode: Mode) -> bool {
         if self.tree.is_empty() {
             return false;
         }
@@ -67,19 +76,53 @@ impl State {
             .any(|other| mode.conflicts_with(other.mode()) && !overlooks(other))
     }
 
+    /// Decides about a new request. If it is to be linked, its span stays closed to outsiders until
+    /// it leaves (Invariant 7).
+    #[inline]
+    pub(super) fn admit<O: Outside>(
+        &self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> Admission<O::Place> {
+        outside.close(span);
+        let ahead = self.count_ahead(span, mode);
+        if ahead != 0 || outside.blocks(span, mode, Notice::Leave) {
+            return Admission::Link(Standing::Waiting, ahead);
+        }
+        place(outside, span, mode)
+    }
+
+    /// Decides about a new request that does not want to wait: nothing means no.
+    #[inline]
+    pub(super) fn admit_at_once<O: Outside>(
+        &self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> Option<Admission<O::Place>> {
+        outside.close(span);
+        if self.is_contested(span, mode) || outside.blocks(span, mode, Notice::None) {
+            outside.reopen(span);
+            return None;
+        }
+        Some(place(outside, span, mode))
+    }
+
     /// Gives a request its place in the order, behind the `ahead` others it must wait for.
     ///
     /// # Safety
     ///
     /// As for [`TreeLock::lock`](super::TreeLock::lock).
     #[inline]
-    pub(super) unsafe fn enter(&mut self, node: NonNull<Node>, ahead: u32) {
+    pub(super) unsafe fn enter(&mut self, node: NonNull<Node>, standing: Standing, ahead: u32) {
         // SAFETY: the caller keeps the node alive.
         let request = unsafe { node.as_ref() };
         request.ahead.set(ahead);
+        request.standing.set(standing);
         request.sequence.set(self.next_sequence);
         self.next_sequence += 1;
-        if ahead != 0 {
+        if standing == Standing::Waiting {
             request.wait.arm();
             self.waiting += 1;
             self.probe.count_wait();
@@ -94,45 +137,103 @@ impl State {
     ///
     /// The node is linked into this tree and granted.
     #[inline]
-    pub(super) unsafe fn leave(&mut self, node: NonNull<Node>) -> WakeList {
+    pub(super) unsafe fn leave<O: Outside>(
+        &mut self,
+        outside: &O,
+        node: NonNull<Node>,
+    ) -> WakeList {
         // SAFETY: passed on from the caller.
         unsafe { self.tree.remove(node) };
+        // SAFETY: a node that was linked until now is alive.
+        let gone = unsafe { node.as_ref() };
+        outside.reopen(gone.span());
         if self.waiting == 0 {
             return WakeList::EMPTY;
         }
-        // SAFETY: a node that was linked until now is alive.
-        self.unblock(unsafe { node.as_ref() })
+        self.unblock(outside, gone)
     }
 
     /// Lowers the count of every node that counted `gone` (Invariant 3).
-    fn unblock(&mut self, gone: &Node) -> WakeList {
-        debug_assert_eq!(
-            gone.ahead.get(),
-            0,
-            "only a granted request can be released"
-        );
-        let mut unblocked = WakeList::EMPTY;
+    fn unblock<O: Outside>(&mut self, outside: &O, gone: &Node) -> WakeList {
+        debug_assert!(!gone.is_waiting(), "only a granted request can be released");
         if self.probe.injects(Fault::LostWake) {
-            return unblocked;
+            return WakeList::EMPTY;
         }
+        let mut grants = Grants::new(&mut self.waiting, &mut self.probe);
         for other in self.tree.overlapping(gone.span()) {
             let wrongly_counted =
-                other.ahead.get() != 0 && self.probe.injects(Fault::ReaderReleasesReaders);
+                other.ahead.get() != 0 && grants.probe.injects(Fault::ReaderReleasesReaders);
             if !gone.mode().conflicts_with(other.mode()) && !wrongly_counted {
                 continue;
             }
             // `gone` was granted, so whatever conflicts with it came later and counted it.
             debug_assert!(other.sequence.get() > gone.sequence.get());
             other.ahead.set(other.ahead.get() - 1);
-            if other.ahead.get() != 0 {
-                continue;
-            }
-            self.waiting -= 1;
-            self.probe.count_wake();
-            if unblocked.is_empty() || !self.probe.injects(Fault::WakeOnlyOne) {
-                unblocked.push(other);
+            if other.ahead.get() == 0 {
+                grants.consider(outside, other);
             }
         }
-        unblocked
+        grants.unblocked
+    }
+
+    /// Grants those who waited only for an outsider that held `span` in `mode` and is gone. No two
+    /// of them exclude each other: the later one would count the earlier.
+    pub(super) fn reconsider<O: Outside>(
+        &mut self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> WakeList {
+        let mut grants = Grants::new(&mut self.waiting, &mut self.probe);
+        for other in self.tree.overlapping(span) {
+            let waits_for_outsiders = other.is_waiting() && other.ahead.get() == 0;
+            if waits_for_outsiders && mode.conflicts_with(other.mode()) {
+                grants.consider(outside, other);
+            }
+        }
+        grants.unblocked
+    }
+}
+
+/// Where to put a request that conflicts with nobody: outside if there is room, for then the span
+/// need not stay closed.
+#[inline]
+fn place<O: Outside>(outside: &O, span: Span, mode: Mode) -> Admission<O::Place> {
+    match outside.settle(span, mode) {
+        Some(place) => {
+            outside.reopen(span);
+            Admission::Outside(place)
+        }
+        None => Admission::Link(Standing::Granted, 0),
+    }
+}
+
+/// The grants of one release.
+struct Grants<'state> {
+    waiting: &'state mut u32,
+    probe: &'state mut Probe,
+    unblocked: WakeList,
+}
+
+impl<'state> Grants<'state> {
+    fn new(waiting: &'state mut u32, probe: &'state mut Probe) -> Self {
+        Self {
+            waiting,
+            probe,
+            unblocked: WakeList::EMPTY,
+        }
+    }
+
+    /// Grants a request that waits for no linked one, unless an outsider is still in its way.
+    fn consider<O: Outside>(&mut self, outside: &O, node: &Node) {
+        if outside.blocks(node.span(), node.mode(), Notice::Leave) {
+            return;
+        }
+        node.standing.set(Standing::Granted);
+        *self.waiting -= 1;
+        self.probe.count_wake();
+        if self.unblocked.is_empty() || !self.probe.injects(Fault::WakeOnlyOne) {
+            self.unblocked.push(node);
+        }
     }
 }

@@ -12,15 +12,15 @@ use super::plan::WorkloadKind;
 
 const AFTER_HELP: &str = "\
 Workloads (block and page: 4 KiB)
-  dwom  each thread writes one block, again and again, in its own 8 MiB of one shared file
-  dwol  the same, each thread in a file of its own
-  drbm  reads instead of writes, in one shared file
-  drbl  reads, each thread in a file of its own
-  dmfm  read faults: each thread loads from the 512 pages of its own 2 MiB of one shared file,
+  DWOM  each thread writes one block, again and again, in its own 8 MiB of one shared file
+  DWOL  the same, each thread in a file of its own
+  DRBM  reads instead of writes, in one shared file
+  DRBL  reads, each thread in a file of its own
+  DMFM  read faults: each thread loads from the 512 pages of its own 2 MiB of one shared file,
         through one mapping; then it releases the 2 MiB, which is not counted, and begins again
-  dmwm  write faults on holes: each thread stores to the 512 pages of its own 2 MiB; then it
+  DMWM  write faults on holes: each thread stores to the 512 pages of its own 2 MiB; then it
         punches them out again, which is not counted
-  dwfm  writes against faults on one page: half the threads write the page while it is a hole,
+  DWFM  writes against faults on one page: half the threads write the page while it is a hole,
         the others fault it; after each round read and load must return the same bytes
 The first four vary the I/O lock (`none` is a control: copies with no I/O lock at all, which only
 this benchmark may use) and keep the mapping lock `range`; the others vary the mapping lock and
@@ -28,10 +28,10 @@ keep the I/O lock `range`. Mapping lock `none` is the racy design, kept to show 
 
 Numbers
   ops       operations inside the measured time
-  seconds   dwom to drbl: that time; dmfm to dwfm: the time inside operations, the mean over the
+  seconds   DWOM to DRBL: that time; DMFM to DWFM: the time inside operations, the mean over the
             threads, so that what is done between operations is not counted
   ns/op     seconds * threads / ops * 1e9: what one operation costs one thread
-  p50...    latencies, of every 16th operation for dwom to drbl, of all operations for the others
+  p50...    latencies, of every 16th operation for DWOM to DRBL, of all operations for the others
   coherent  whether read and load returned the same bytes, and the right ones, at every check
   ratio     operations per second over those of the design `inode`, same workload and threads
 
@@ -48,12 +48,12 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) image: Option<PathBuf>,
     /// Workloads, separated by commas [default: all]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', ignore_case = true)]
     pub(crate) workload: Vec<WorkloadKind>,
-    /// I/O locks for dwom, dwol, drbm, drbl: inode, range, none [default: all]
+    /// I/O locks for DWOM, DWOL, DRBM, DRBL: inode, range, none [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) io_lock: Vec<IoLock>,
-    /// Mapping locks for dmfm, dmwm, dwfm: none, entry, inode, range [default: all]
+    /// Mapping locks for DMFM, DMWM, DWFM: none, entry, inode, range [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) mapping_lock: Vec<MappingLock>,
     /// Numbers of threads [default: 1, 2, 4 ... up to twice the cores]

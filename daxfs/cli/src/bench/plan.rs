@@ -27,6 +27,7 @@ const WARM_UP_MAX: Duration = Duration::from_millis(2);
 
 /// What the threads of a cell do; `daxfs bench --help` says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
 pub(crate) enum WorkloadKind {
     /// Write, medium sharing: own region of a shared file.
     Dwom,

@@ -10,11 +10,22 @@
 use std::ops::Range;
 use std::pin::pin;
 
-use rangelock::RangeLock;
+use rangelock::{Granule, RangeLock};
 
-#[derive(Default)]
+/// What lies within one aligned 2 MiB, the size of a huge page, is locked without the tree, and
+/// what lies in different ones without sharing a cache line.
+const GRANULE: Granule = Granule::from_len(2 << 20).expect("a power of two");
+
 pub(crate) struct RangeIoLock {
     lock: RangeLock,
+}
+
+impl Default for RangeIoLock {
+    fn default() -> Self {
+        Self {
+            lock: RangeLock::with_slots(GRANULE),
+        }
+    }
 }
 
 impl RangeIoLock {

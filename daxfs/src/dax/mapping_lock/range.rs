@@ -16,16 +16,26 @@ use std::ops::Range;
 use std::pin::pin;
 
 use daxfs_pmem::FaultError;
-use rangelock::RangeLock;
+use rangelock::{Granule, RangeLock};
 
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
 use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
 use crate::error::Result;
 use crate::schedule::Point;
 
-#[derive(Default)]
+/// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
+const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
+
 pub(crate) struct RangeLocked {
     lock: RangeLock,
+}
+
+impl Default for RangeLocked {
+    fn default() -> Self {
+        Self {
+            lock: RangeLock::with_slots(GRANULE),
+        }
+    }
 }
 
 impl RangeLocked {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::RangeLock;
 use crate::mode::Mode;
 use crate::probe::Fault;
-use crate::{RangeNode, ReadGuard, WriteGuard};
+use crate::{Granule, RangeNode, ReadGuard, WriteGuard};
 
 /// One step of a test. No step waits: what is tested is who is let in.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ fn compare(lock: &RangeLock, steps: Vec<Step>) {
         .iter()
         .filter(|(_, range, _)| !range.is_empty())
         .count();
-    assert_eq!(lock.tree.census().granted, count);
+    assert_eq!(lock.layers.census().granted, count);
 }
 
 proptest! {
@@ -115,6 +115,18 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
     ) {
         compare(&RangeLock::new(), steps);
+    }
+
+    /// With granules from one byte to all of those that occur, so that requests are narrow, wide,
+    /// and too many for the slots.
+    #[test]
+    fn and_so_it_does_with_slots(
+        shift in 0..=8_u32,
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let lock = RangeLock::with_slots(Granule::from_len(1 << shift).unwrap());
+        compare(&lock, steps);
+        lock.assert_unused();
     }
 }
 

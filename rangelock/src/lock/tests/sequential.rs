@@ -8,7 +8,7 @@ use std::thread;
 use super::RangeLock;
 use crate::mode::Mode::{self, Read, Write};
 use crate::tree::Census;
-use crate::{PinnedReadGuard, PinnedWriteGuard, RangeNode, ReadGuard, WriteGuard};
+use crate::{Granule, PinnedReadGuard, PinnedWriteGuard, RangeNode, ReadGuard, WriteGuard};
 
 /// How the second range of a pair lies to the first, `100..=199`.
 const PLACES: [(&str, u64, u64, Meet); 9] = [
@@ -31,6 +31,13 @@ enum Meet {
 
 /// The pairs of modes; writer and reader count once, since each pair is taken in both orders.
 const MODES: [(Mode, Mode); 3] = [(Read, Read), (Read, Write), (Write, Write)];
+
+/// Locks on which all requests of these tests are wide, some, and none.
+fn every_kind() -> impl Iterator<Item = RangeLock> {
+    let with_slots =
+        [1, 16, 1 << 21].map(|len| RangeLock::with_slots(Granule::from_len(len).unwrap()));
+    std::iter::once(RangeLock::new()).chain(with_slots)
+}
 
 /// A guard of either mode.
 enum AnyGuard<'lock> {
@@ -59,25 +66,26 @@ fn all_pairs_of_places_and_modes_in_both_orders() {
         for (mode_a, mode_b) in MODES {
             let (a, b) = ((mode_a, (100, 199)), (mode_b, (first, last)));
             for (held, wanted) in [(a, b), (b, a)] {
-                let lock = RangeLock::new();
-                let guard = try_lock(&lock, held.0, held.1).expect("nobody else is there");
-                let excluded = meet == Meet::Yes && (mode_a == Write || mode_b == Write);
-                let what = format!("{held:?} held, {wanted:?} wanted, {place}");
-                assert_eq!(
-                    try_lock(&lock, wanted.0, wanted.1).is_none(),
-                    excluded,
-                    "{what}"
-                );
-                assert_eq!(
-                    can_lock_pinned(&lock, wanted.0, wanted.1),
-                    !excluded,
-                    "{what}"
-                );
-                drop(guard);
-                assert!(
-                    try_lock(&lock, wanted.0, wanted.1).is_some(),
-                    "released: {what}"
-                );
+                for lock in every_kind() {
+                    let guard = try_lock(&lock, held.0, held.1).expect("nobody else is there");
+                    let excluded = meet == Meet::Yes && (mode_a == Write || mode_b == Write);
+                    let what = format!("{held:?} held, {wanted:?} wanted, {place}");
+                    assert_eq!(
+                        try_lock(&lock, wanted.0, wanted.1).is_none(),
+                        excluded,
+                        "{what}"
+                    );
+                    assert_eq!(
+                        can_lock_pinned(&lock, wanted.0, wanted.1),
+                        !excluded,
+                        "{what}"
+                    );
+                    drop(guard);
+                    assert!(
+                        try_lock(&lock, wanted.0, wanted.1).is_some(),
+                        "released: {what}"
+                    );
+                }
             }
         }
     }
@@ -85,126 +93,135 @@ fn all_pairs_of_places_and_modes_in_both_orders() {
 
 #[test]
 fn a_request_in_a_hole_between_held_ranges_is_granted() {
-    let lock = RangeLock::new();
-    let _below = lock.write(0..100);
-    let _above = lock.write(200..300);
-    assert!(lock.try_write(100..200).is_some());
-    assert!(lock.try_write(100..201).is_none());
+    for lock in every_kind() {
+        let _below = lock.write(0..100);
+        let _above = lock.write(200..300);
+        assert!(lock.try_write(100..200).is_some());
+        assert!(lock.try_write(100..201).is_none());
+    }
 }
 
 #[test]
 fn readers_share_until_the_last_one_leaves() {
-    let lock = RangeLock::new();
-    let guards: Vec<_> = (0..20).map(|first| lock.read(first..40)).collect();
-    for guard in guards {
-        assert!(lock.try_write(30..31).is_none());
-        drop(guard);
+    for lock in every_kind() {
+        let guards: Vec<_> = (0..20).map(|first| lock.read(first..40)).collect();
+        for guard in guards {
+            assert!(lock.try_write(30..31).is_none());
+            drop(guard);
+        }
+        assert!(lock.try_write(30..31).is_some());
     }
-    assert!(lock.try_write(30..31).is_some());
 }
 
 #[test]
 fn the_whole_range_excludes_every_byte() {
-    let lock = RangeLock::new();
-    let whole = lock.write(..);
-    assert_eq!(whole.range(), Some(0..=u64::MAX));
-    assert!(lock.try_read(0..1).is_none());
-    assert!(lock.try_read(u64::MAX..).is_none());
-    drop(whole);
-    assert!(lock.try_write(..).is_some());
+    for lock in every_kind() {
+        let whole = lock.write(..);
+        assert_eq!(whole.range(), Some(0..=u64::MAX));
+        assert!(lock.try_read(0..1).is_none());
+        assert!(lock.try_read(u64::MAX..).is_none());
+        drop(whole);
+        assert!(lock.try_write(..).is_some());
+    }
 }
 
 #[test]
 fn the_last_byte_is_lockable() {
-    let lock = RangeLock::new();
-    let last = lock.write(u64::MAX..=u64::MAX);
-    assert_eq!(last.range(), Some(u64::MAX..=u64::MAX));
-    assert!(lock.try_read(u64::MAX..).is_none());
-    assert!(lock.try_read(..u64::MAX).is_some());
-    assert!(
-        lock.try_read((Bound::Excluded(u64::MAX - 1), Bound::Unbounded))
-            .is_none()
-    );
+    for lock in every_kind() {
+        let last = lock.write(u64::MAX..=u64::MAX);
+        assert_eq!(last.range(), Some(u64::MAX..=u64::MAX));
+        assert!(lock.try_read(u64::MAX..).is_none());
+        assert!(lock.try_read(..u64::MAX).is_some());
+        assert!(
+            lock.try_read((Bound::Excluded(u64::MAX - 1), Bound::Unbounded))
+                .is_none()
+        );
+    }
 }
 
 #[test]
 #[expect(clippy::reversed_empty_ranges, reason = "reversed ranges are empty")]
 fn an_empty_range_is_granted_and_holds_nothing() {
-    let lock = RangeLock::new();
-    let _whole = lock.write(..);
-    for range in [5..5, 0..0, 9..3] {
-        let empty = lock.write(range.clone());
-        assert_eq!(empty.range(), None);
-        assert_eq!(lock.read(range.clone()).range(), None);
-        assert!(lock.try_write(range.clone()).is_some());
-        let mut node = pin!(lock.node());
-        assert_eq!(node.as_mut().write(range.clone()).range(), None);
-        assert!(
-            node.try_read(range)
-                .is_some_and(|guard| guard.range().is_none())
+    for lock in every_kind() {
+        let _whole = lock.write(..);
+        for range in [5..5, 0..0, 9..3] {
+            let empty = lock.write(range.clone());
+            assert_eq!(empty.range(), None);
+            assert_eq!(lock.read(range.clone()).range(), None);
+            assert!(lock.try_write(range.clone()).is_some());
+            let mut node = pin!(lock.node());
+            assert_eq!(node.as_mut().write(range.clone()).range(), None);
+            assert!(
+                node.try_read(range)
+                    .is_some_and(|guard| guard.range().is_none())
+            );
+        }
+        assert_eq!(
+            lock.layers.census(),
+            Census {
+                granted: 1,
+                waiting: 0
+            }
         );
     }
-    assert_eq!(
-        lock.tree.census(),
-        Census {
-            granted: 1,
-            waiting: 0
-        }
-    );
 }
 
 #[test]
 fn a_forgotten_guard_keeps_its_range_locked_and_the_lock_movable() {
-    let lock = RangeLock::new();
-    mem::forget(lock.write(0..10));
-    mem::forget(lock.read(20..30));
-    let moved = Box::new(lock);
-    assert!(moved.try_read(9..10).is_none());
-    assert!(moved.try_read(25..40).is_some());
-    assert!(moved.try_write(25..40).is_none());
-    drop(moved.write(10..20));
-    let moved_again = *moved;
-    assert!(moved_again.try_read(0..1).is_none());
+    for lock in every_kind() {
+        mem::forget(lock.write(0..10));
+        mem::forget(lock.read(20..30));
+        let moved = Box::new(lock);
+        assert!(moved.try_read(9..10).is_none());
+        assert!(moved.try_read(25..40).is_some());
+        assert!(moved.try_write(25..40).is_none());
+        drop(moved.write(10..20));
+        let moved_again = *moved;
+        assert!(moved_again.try_read(0..1).is_none());
+    }
 }
 
 #[test]
 fn a_forgotten_pinned_guard_ends_with_its_node() {
-    let lock = RangeLock::new();
-    {
-        let mut node = pin!(lock.node());
-        mem::forget(node.as_mut().write(0..10));
-        assert!(lock.try_read(0..10).is_none());
+    for lock in every_kind() {
+        {
+            let mut node = pin!(lock.node());
+            mem::forget(node.as_mut().write(0..10));
+            assert!(lock.try_read(0..10).is_none());
+        }
+        assert!(lock.try_write(0..10).is_some());
     }
-    assert!(lock.try_write(0..10).is_some());
 }
 
 #[test]
 fn a_node_used_again_gives_back_what_a_forgotten_guard_held() {
-    let lock = RangeLock::new();
-    let mut node = pin!(lock.node());
-    mem::forget(node.as_mut().write(0..10));
-    let guard = node.as_mut().write(5..20);
-    assert_eq!(guard.range(), Some(5..=19));
-    assert!(lock.try_write(0..5).is_some());
-    mem::forget(guard);
-    let other = lock.read(20..30);
-    assert!(node.as_mut().try_write(25..30).is_none());
-    assert!(
-        lock.try_write(0..20).is_some(),
-        "a failed try gives back as well"
-    );
-    drop(other);
+    for lock in every_kind() {
+        let mut node = pin!(lock.node());
+        mem::forget(node.as_mut().write(0..10));
+        let guard = node.as_mut().write(5..20);
+        assert_eq!(guard.range(), Some(5..=19));
+        assert!(lock.try_write(0..5).is_some());
+        mem::forget(guard);
+        let other = lock.read(20..30);
+        assert!(node.as_mut().try_write(25..30).is_none());
+        assert!(
+            lock.try_write(0..20).is_some(),
+            "a failed try gives back as well"
+        );
+        drop(other);
+    }
 }
 
 #[test]
 fn a_leaked_node_outlives_its_lock_unseen() {
-    let lock = RangeLock::new();
-    let mut node = Box::pin(lock.node());
-    mem::forget(node.as_mut().write(0..10));
-    mem::forget(node);
-    let pooled = lock.read(20..30);
-    drop(pooled);
-    drop(lock);
+    for lock in every_kind() {
+        let mut node = Box::pin(lock.node());
+        mem::forget(node.as_mut().write(0..10));
+        mem::forget(node);
+        let pooled = lock.read(20..30);
+        drop(pooled);
+        drop(lock);
+    }
 }
 
 #[test]
@@ -215,7 +232,7 @@ fn many_ranges_can_be_held_and_released_in_any_order() {
         .map(|at| Some(lock.write(at * 10..at * 10 + 5)))
         .collect();
     assert_eq!(
-        lock.tree.census(),
+        lock.layers.census(),
         Census {
             granted: RANGES as usize,
             waiting: 0
@@ -229,7 +246,7 @@ fn many_ranges_can_be_held_and_released_in_any_order() {
         assert!(lock.try_write(at * 10..at * 10 + 5).is_some());
     }
     assert_eq!(
-        lock.tree.census(),
+        lock.layers.census(),
         Census {
             granted: 0,
             waiting: 0
@@ -239,109 +256,114 @@ fn many_ranges_can_be_held_and_released_in_any_order() {
 
 #[test]
 fn a_guard_may_be_dropped_by_another_thread() {
-    let lock = RangeLock::new();
-    let guard = lock.write(0..10);
-    let mut node = pin!(lock.node());
-    let pinned = node.as_mut().read(20..30);
-    thread::scope(|scope| {
-        scope.spawn(move || drop(guard));
-        scope.spawn(move || drop(pinned));
-    });
-    assert!(lock.try_write(..).is_some());
+    for lock in every_kind() {
+        let guard = lock.write(0..10);
+        let mut node = pin!(lock.node());
+        let pinned = node.as_mut().read(20..30);
+        thread::scope(|scope| {
+            scope.spawn(move || drop(guard));
+            scope.spawn(move || drop(pinned));
+        });
+        assert!(lock.try_write(..).is_some());
+    }
 }
 
 #[test]
 fn a_waiting_request_is_granted_when_the_last_conflicting_one_leaves() {
-    let lock = RangeLock::new();
-    let (left, right) = (lock.read(0..10), lock.write(10..20));
-    thread::scope(|scope| {
-        let waiter = scope.spawn(|| lock.write(5..15).range());
-        until_waiting(&lock, 1);
-        assert!(
-            lock.try_read(5..10).is_none(),
-            "a try does not overtake a waiting writer"
-        );
-        assert!(
-            lock.try_read(0..5).is_some(),
-            "it does pass where they do not meet"
-        );
-        drop(left);
-        assert_eq!(
-            lock.tree.census(),
-            Census {
-                granted: 1,
-                waiting: 1
-            }
-        );
-        drop(right);
-        assert_eq!(waiter.join().unwrap(), Some(5..=14));
-    });
+    for lock in every_kind() {
+        let (left, right) = (lock.read(0..10), lock.write(10..20));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| lock.write(5..15).range());
+            until_waiting(&lock, 1);
+            assert!(
+                lock.try_read(5..10).is_none(),
+                "a try does not overtake a waiting writer"
+            );
+            assert!(
+                lock.try_read(0..5).is_some(),
+                "it does pass where they do not meet"
+            );
+            drop(left);
+            assert_eq!(
+                lock.layers.census(),
+                Census {
+                    granted: 1,
+                    waiting: 1
+                }
+            );
+            drop(right);
+            assert_eq!(waiter.join().unwrap(), Some(5..=14));
+        });
+    }
 }
 
 #[test]
 fn every_wait_ends_with_exactly_one_wake() {
-    let lock = RangeLock::new();
-    let whole = lock.write(..);
-    thread::scope(|scope| {
-        for worker in 0..8_u64 {
-            let lock = &lock;
-            // Four disjoint writers, then four readers of the whole behind them.
-            scope.spawn(move || match worker {
-                0..4 => drop(lock.write(worker * 10..worker * 10 + 10)),
-                _ => drop(lock.read(..)),
-            });
-            until_waiting(lock, worker as usize + 1);
-        }
-        drop(whole);
-    });
-    let (waits, wakes) = lock.tree.with_probe(|probe| (probe.waits, probe.wakes));
-    assert_eq!((waits, wakes), (8, 8));
-    assert_eq!(
-        lock.tree.census(),
-        Census {
-            granted: 0,
-            waiting: 0
-        }
-    );
+    for lock in every_kind() {
+        let whole = lock.write(..);
+        thread::scope(|scope| {
+            for worker in 0..8_u64 {
+                let lock = &lock;
+                // Four disjoint writers, then four readers of the whole behind them.
+                scope.spawn(move || match worker {
+                    0..4 => drop(lock.write(worker * 10..worker * 10 + 10)),
+                    _ => drop(lock.read(..)),
+                });
+                until_waiting(lock, worker as usize + 1);
+            }
+            drop(whole);
+        });
+        let (waits, wakes) = lock.layers.with_probe(|probe| (probe.waits, probe.wakes));
+        assert_eq!((waits, wakes), (8, 8));
+        assert_eq!(
+            lock.layers.census(),
+            Census {
+                granted: 0,
+                waiting: 0
+            }
+        );
+    }
 }
 
 #[test]
 fn under_contention_too_every_wait_ends_with_exactly_one_wake() {
-    let lock = RangeLock::new();
-    thread::scope(|scope| {
-        for worker in 0..8_u64 {
-            let lock = &lock;
-            scope.spawn(move || {
-                for round in 0..2_000 {
-                    let first = (worker * 7 + round * 13) % 32;
-                    if (worker + round) % 3 == 0 {
-                        let _guard = lock.write(first..first + 6);
-                        thread::yield_now();
-                    } else {
-                        let _guard = lock.read(first..first + 9);
-                        thread::yield_now();
+    for lock in every_kind() {
+        thread::scope(|scope| {
+            for worker in 0..8_u64 {
+                let lock = &lock;
+                scope.spawn(move || {
+                    for round in 0..2_000 {
+                        let first = (worker * 7 + round * 13) % 32;
+                        if (worker + round) % 3 == 0 {
+                            let _guard = lock.write(first..first + 6);
+                            thread::yield_now();
+                        } else {
+                            let _guard = lock.read(first..first + 9);
+                            thread::yield_now();
+                        }
                     }
-                }
-            });
-        }
-    });
-    let (waits, wakes) = lock.tree.with_probe(|probe| (probe.waits, probe.wakes));
-    assert_ne!(waits, 0, "nobody ever waited, so nothing was tested");
-    assert_eq!(waits, wakes);
+                });
+            }
+        });
+        let (waits, wakes) = lock.layers.with_probe(|probe| (probe.waits, probe.wakes));
+        assert_ne!(waits, 0, "nobody ever waited, so nothing was tested");
+        assert_eq!(waits, wakes);
+    }
 }
 
 #[test]
 fn debug_shows_how_many_hold_and_wait() {
-    let lock = RangeLock::new();
-    let guard = lock.read(3..7);
-    assert_eq!(format!("{lock:?}"), "RangeLock { granted: 1, waiting: 0 }");
-    assert_eq!(format!("{guard:?}"), "ReadGuard(Some(3..=6))");
-    thread::scope(|scope| {
-        scope.spawn(|| drop(lock.write(..)));
-        until_waiting(&lock, 1);
-        assert_eq!(format!("{lock:?}"), "RangeLock { granted: 1, waiting: 1 }");
-        drop(guard);
-    });
+    for lock in every_kind() {
+        let guard = lock.read(3..7);
+        assert_eq!(format!("{lock:?}"), "RangeLock { granted: 1, waiting: 0 }");
+        assert_eq!(format!("{guard:?}"), "ReadGuard(Some(3..=6))");
+        thread::scope(|scope| {
+            scope.spawn(|| drop(lock.write(..)));
+            until_waiting(&lock, 1);
+            assert_eq!(format!("{lock:?}"), "RangeLock { granted: 1, waiting: 1 }");
+            drop(guard);
+        });
+    }
 }
 
 #[test]
@@ -356,7 +378,7 @@ fn locks_and_guards_can_be_shared_and_sent() {
 }
 
 fn until_waiting(lock: &RangeLock, count: usize) {
-    while lock.tree.census().waiting != count {
+    while lock.layers.census().waiting != count {
         thread::yield_now();
     }
 }

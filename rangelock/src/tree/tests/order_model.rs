@@ -6,7 +6,8 @@ use std::ptr::NonNull;
 use proptest::prelude::*;
 
 use super::node::Node;
-use super::state::State;
+use super::outside::Nobody;
+use super::state::{Admission, State};
 use super::wake_list::WakeList;
 use crate::mode::Mode;
 use crate::probe::Fault;
@@ -73,9 +74,9 @@ impl Pair {
         };
         let node = Box::new(Node::new());
         node.request(span, mode);
-        let ahead = self.state.count_ahead(span, mode);
+        let Admission::Link(standing, ahead) = self.state.admit(&Nobody, span, mode);
         // SAFETY: the box keeps the node alive and in place until `leave`, or the end of the test.
-        unsafe { self.state.enter(NonNull::from(&*node), ahead) };
+        unsafe { self.state.enter(NonNull::from(&*node), standing, ahead) };
         self.present.push(node);
     }
 
@@ -85,7 +86,7 @@ impl Pair {
             .collect();
         let node = self.present.remove(position);
         // SAFETY: `present` lists the linked nodes, and this one counts nobody ahead of it.
-        let unblocked = unsafe { self.state.leave(NonNull::from(&*node)) };
+        let unblocked = unsafe { self.state.leave(&Nobody, NonNull::from(&*node)) };
         let mut woken = sequences(&unblocked);
         woken.sort_unstable();
         let expected: Vec<_> = (0..self.present.len())

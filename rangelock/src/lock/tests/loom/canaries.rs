@@ -1,0 +1,72 @@
+//! Properties on a lock that commits a fault on purpose: each must fail, which shows that loom
+//! would find such a mistake.
+
+use super::properties::*;
+use super::{Setting, Way};
+use crate::probe::Fault;
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn canary_lost_wake() {
+    writers_exclude_each_other(Setting::faulty(Way::Tree, Fault::LostWake));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn canary_only_one_woken() {
+    a_release_wakes_all_it_unblocks(Setting::faulty(Way::Tree, Fault::WakeOnlyOne));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_reader_releases_readers() {
+    conflicting_requests_are_served_in_order(Setting::faulty(
+        Way::Tree,
+        Fault::ReaderReleasesReaders,
+    ));
+}
+
+#[test]
+#[should_panic(expected = "assertion `left == right` failed")]
+fn canary_barging() {
+    conflicting_requests_are_served_in_order(Setting::faulty(Way::Tree, Fault::Barging));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_try_ignores_readers() {
+    a_try_never_waits_and_never_intrudes(Setting::faulty(Way::Tree, Fault::TryIgnoresReaders));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_no_barrier_after_announcing() {
+    announcements_in_different_slots_are_seen(Setting::faulty(
+        Way::Narrow,
+        Fault::NoBarrierAfterAnnouncing,
+    ));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_header_not_reread() {
+    writers_exclude_each_other(Setting::faulty(Way::Mixed, Fault::HeaderNotReread));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_header_read_after_slots() {
+    a_slot_filled_by_the_tree_is_seen(Setting::faulty(Way::Narrow, Fault::HeaderReadAfterSlots));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn canary_retracts_silently() {
+    writers_exclude_each_other(Setting::faulty(Way::Narrow, Fault::RetractsSilently));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn canary_waiter_marks_nobody() {
+    writers_exclude_each_other(Setting::faulty(Way::Mixed, Fault::WaiterMarksNobody));
+}

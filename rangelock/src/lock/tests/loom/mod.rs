@@ -1,0 +1,225 @@
+//! The whole lock under the schedules that loom can find: on the tree alone, and with slots.
+//!
+//! | File | What is there |
+//! |---|---|
+//! | `mod.rs` | a lock over watched bytes, and how a model is run |
+//! | `properties.rs` | the properties, each written once and run in six settings |
+//! | `canaries.rs` | properties run on a lock that commits a fault on purpose; they must fail |
+//!
+//! # How far
+//!
+//! Two threads on the tree run under every schedule, three under all with at most three
+//! preemptions. With slots there are more steps: two threads run with at most four preemptions and
+//! three with three, which takes seconds. Two writers, and a reader and a writer, in one granule
+//! have also been run under every schedule once (1.3 million executions each).
+//!
+//! loom remembers one last access to each atomic, by whichever thread, when it decides which
+//! schedules differ. A load that comes just before a read-modify-write of the same word hides
+//! earlier loads by other threads from it, so `slots/shard.rs` leaves such a load out in models.
+
+mod canaries;
+mod properties;
+
+use std::pin::pin;
+// Not loom's: when a canary deadlocks, the frames are unwound outside the model, where dropping
+// loom's own would abort the process.
+use std::sync::Arc;
+
+use ::loom::cell::UnsafeCell;
+use ::loom::model::Builder;
+use ::loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use ::loom::thread;
+
+use super::RangeLock;
+use crate::Granule;
+use crate::probe::Fault;
+
+/// What the two kinds of guard have in common, so that a model can use either.
+#[derive(Clone, Copy)]
+enum Guards {
+    Movable,
+    Pinned,
+}
+
+/// Which way requests go in a model.
+#[derive(Clone, Copy)]
+enum Way {
+    /// All through the tree.
+    Tree,
+    /// With slots, and all bytes in one granule: all requests are narrow.
+    Narrow,
+    /// With slots, and each byte a granule: a request for more than one byte is wide.
+    Mixed,
+}
+
+/// How a property is tried.
+#[derive(Clone, Copy)]
+struct Setting {
+    guards: Guards,
+    way: Way,
+    fault: Option<Fault>,
+}
+
+impl Setting {
+    fn faulty(way: Way, fault: Fault) -> Self {
+        Self {
+            guards: Guards::Pinned,
+            way,
+            fault: Some(fault),
+        }
+    }
+
+    fn lock(self) -> RangeLock {
+        let granule_len = match self.way {
+            Way::Tree => {
+                return self
+                    .fault
+                    .map_or_else(RangeLock::new, RangeLock::with_fault);
+            }
+            Way::Narrow => 4,
+            Way::Mixed => 1,
+        };
+        let granule = Granule::from_len(granule_len).unwrap();
+        match self.fault {
+            Some(fault) => RangeLock::with_slots_and_fault(granule, fault),
+            None => RangeLock::with_slots(granule),
+        }
+    }
+}
+
+/// A lock over an array of cells, one for each byte. loom reports every unordered access to one.
+struct Shared {
+    lock: RangeLock,
+    bytes: [UnsafeCell<u32>; 3],
+    guards: Guards,
+    /// A counter for models that observe an order.
+    clock: AtomicUsize,
+}
+
+// SAFETY: whether the lock orders every access to the cells is what the models check, and loom
+// stops at the first that is not ordered.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn new(setting: Setting) -> Arc<Self> {
+        Arc::new(Self {
+            lock: setting.lock(),
+            bytes: std::array::from_fn(|_| UnsafeCell::new(0)),
+            guards: setting.guards,
+            clock: AtomicUsize::new(0),
+        })
+    }
+
+    fn read<R>(&self, first: usize, last: usize, inside: impl FnOnce() -> R) -> R {
+        let range = first as u64..=last as u64;
+        let look = || {
+            for byte in &self.bytes[first..=last] {
+                // SAFETY: loom checks that no writer is at it.
+                byte.with(|byte| unsafe { byte.read() });
+            }
+            inside()
+        };
+        match self.guards {
+            Guards::Movable => {
+                let _guard = self.lock.read(range);
+                look()
+            }
+            Guards::Pinned => {
+                let node = pin!(self.lock.node());
+                let _guard = node.read(range);
+                look()
+            }
+        }
+    }
+
+    fn write<R>(&self, first: usize, last: usize, inside: impl FnOnce() -> R) -> R {
+        let range = first as u64..=last as u64;
+        let change = || {
+            for byte in &self.bytes[first..=last] {
+                // SAFETY: loom checks that nobody else is at it.
+                byte.with_mut(|byte| unsafe { *byte += 1 });
+            }
+            inside()
+        };
+        match self.guards {
+            Guards::Movable => {
+                let _guard = self.lock.write(range);
+                change()
+            }
+            Guards::Pinned => {
+                let node = pin!(self.lock.node());
+                let _guard = node.write(range);
+                change()
+            }
+        }
+    }
+
+    /// Runs `inside` if the range could be had at once.
+    fn try_write(&self, first: usize, last: usize, inside: impl FnOnce()) -> bool {
+        let change = || {
+            for byte in &self.bytes[first..=last] {
+                // SAFETY: loom checks that nobody else is at it.
+                byte.with_mut(|byte| unsafe { *byte += 1 });
+            }
+            inside();
+        };
+        let range = first as u64..=last as u64;
+        match self.guards {
+            Guards::Movable => self.lock.try_write(range).map(|_guard| change()).is_some(),
+            Guards::Pinned => {
+                let node = pin!(self.lock.node());
+                node.try_write(range).map(|_guard| change()).is_some()
+            }
+        }
+    }
+
+    /// Waits until `count` requests have had to wait. Only for models whose other threads get that
+    /// far without this one.
+    fn until_waiting(&self, count: usize) {
+        while self.lock.layers.census().waiting != count {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Runs a model of two threads: on the tree under every schedule.
+fn two_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
+    let bound = match setting.way {
+        Way::Tree => None,
+        Way::Narrow | Way::Mixed => Some(TWO_THREADS_ON_SLOTS),
+    };
+    run(setting, bound, model);
+}
+
+/// Runs a model of three threads.
+fn three_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
+    let bound = match setting.way {
+        Way::Tree => 3,
+        Way::Narrow | Way::Mixed => THREE_THREADS_ON_SLOTS,
+    };
+    run(setting, Some(bound), model);
+}
+
+const TWO_THREADS_ON_SLOTS: usize = 4;
+const THREE_THREADS_ON_SLOTS: usize = 3;
+
+fn run(
+    setting: Setting,
+    preemption_bound: Option<usize>,
+    model: impl Fn(&Arc<Shared>) + Send + Sync + 'static,
+) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = preemption_bound;
+    builder.check(move || {
+        let shared = Shared::new(setting);
+        model(&shared);
+        shared.lock.assert_unused();
+    });
+}
+
+fn spawn(shared: &Arc<Shared>, run: impl FnOnce(&Shared) + 'static) -> thread::JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || run(&shared))
+}

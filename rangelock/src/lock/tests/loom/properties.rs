@@ -1,0 +1,221 @@
+//! What must hold in every schedule and setting.
+
+use std::sync::Arc;
+
+use ::loom::sync::atomic::Ordering::Relaxed;
+use ::loom::thread;
+
+use super::{Guards, Setting, Shared, Way, spawn, three_threads, two_threads};
+
+macro_rules! every_way {
+    ($($property:ident)*) => {$(
+        mod $property {
+            use super::{Guards, Setting, Way};
+
+            every_way! { @ $property
+                tree_movable Tree Movable
+                tree_pinned Tree Pinned
+                narrow_movable Narrow Movable
+                narrow_pinned Narrow Pinned
+                mixed_movable Mixed Movable
+                mixed_pinned Mixed Pinned
+            }
+        }
+    )*};
+    (@ $property:ident $($name:ident $way:ident $guards:ident)*) => {$(
+        #[test]
+        fn $name() {
+            super::$property(Setting {
+                guards: Guards::$guards,
+                way: Way::$way,
+                fault: None,
+            });
+        }
+    )*};
+}
+
+every_way! {
+    writers_exclude_each_other
+    a_reader_excludes_a_writer
+    three_threads_mix
+    writers_of_three_threads_all_finish
+    a_release_wakes_all_it_unblocks
+    readers_hold_a_byte_together
+    disjoint_ranges_pass_each_other
+    a_request_passes_those_it_does_not_conflict_with
+    conflicting_requests_are_served_in_order
+    a_try_never_waits_and_never_intrudes
+    holders_that_find_no_slot_are_held_in_the_tree
+    a_slot_filled_by_the_tree_is_seen
+    announcements_in_different_slots_are_seen
+    readers_and_a_writer_take_turns
+}
+
+pub(super) fn writers_exclude_each_other(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| shared.write(0, 1, || ()));
+        shared.write(1, 1, || ());
+        other.join().unwrap();
+        shared.read(0, 1, || ());
+    });
+}
+
+pub(super) fn a_reader_excludes_a_writer(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| shared.write(0, 0, || ()));
+        shared.read(0, 1, || ());
+        other.join().unwrap();
+    });
+}
+
+pub(super) fn three_threads_mix(setting: Setting) {
+    three_threads(setting, |shared| {
+        let writer = spawn(shared, |shared| shared.write(0, 1, || ()));
+        let reader = spawn(shared, |shared| shared.read(0, 0, || ()));
+        shared.read(0, 1, || ());
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+pub(super) fn writers_of_three_threads_all_finish(setting: Setting) {
+    three_threads(setting, |shared| {
+        let wide = spawn(shared, |shared| shared.write(0, 1, || ()));
+        let left = spawn(shared, |shared| shared.write(0, 0, || ()));
+        shared.write(1, 1, || ());
+        wide.join().unwrap();
+        left.join().unwrap();
+    });
+}
+
+pub(super) fn a_release_wakes_all_it_unblocks(setting: Setting) {
+    three_threads(setting, |shared| {
+        let (left, right) = shared.write(0, 1, || {
+            let left = spawn(shared, |shared| shared.write(0, 0, || ()));
+            let right = spawn(shared, |shared| shared.read(1, 1, || ()));
+            (left, right)
+        });
+        left.join().unwrap();
+        right.join().unwrap();
+    });
+}
+
+/// Two readers that meet inside: each leaves only after both have come.
+pub(super) fn readers_hold_a_byte_together(setting: Setting) {
+    two_threads(setting, |shared| {
+        let meet = |shared: &Shared| {
+            shared.read(0, 1, || {
+                shared.clock.fetch_add(1, Relaxed);
+                while shared.clock.load(Relaxed) != 2 {
+                    thread::yield_now();
+                }
+            });
+        };
+        let other = spawn(shared, meet);
+        meet(shared);
+        other.join().unwrap();
+    });
+}
+
+/// While one byte is held, the other can be had: the holder leaves only after that has happened.
+pub(super) fn disjoint_ranges_pass_each_other(setting: Setting) {
+    two_threads(setting, |shared| {
+        shared.write(0, 0, || {
+            let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+            other.join().unwrap();
+        });
+    });
+}
+
+/// A request passes a waiting one that it does not conflict with.
+pub(super) fn a_request_passes_those_it_does_not_conflict_with(setting: Setting) {
+    three_threads(setting, |shared| {
+        let waiter = shared.read(0, 0, || {
+            let waiter = spawn(shared, |shared| shared.write(0, 0, || ()));
+            shared.until_waiting(1);
+            let passer = spawn(shared, |shared| shared.write(1, 1, || ()));
+            passer.join().unwrap();
+            waiter
+        });
+        waiter.join().unwrap();
+    });
+}
+
+/// A writer waits for a reader; a second reader that comes later must not get in before it.
+pub(super) fn conflicting_requests_are_served_in_order(setting: Setting) {
+    three_threads(setting, |shared| {
+        let (writer, reader) = shared.read(0, 1, || {
+            let writer = spawn(shared, |shared| {
+                shared.write(0, 0, || assert_eq!(shared.clock.fetch_add(1, Relaxed), 0));
+            });
+            shared.until_waiting(1);
+            let reader = spawn(shared, |shared| {
+                shared.read(0, 1, || assert_eq!(shared.clock.fetch_add(1, Relaxed), 1));
+            });
+            (writer, reader)
+        });
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+pub(super) fn a_try_never_waits_and_never_intrudes(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| {
+            shared.try_write(0, 0, || ());
+        });
+        shared.read(0, 1, || ());
+        other.join().unwrap();
+        assert!(shared.try_write(0, 1, || ()), "nobody is left");
+    });
+}
+
+/// More narrow ranges held than there are slots: the rest is held in the tree, and a request waits
+/// for either kind alike.
+pub(super) fn holders_that_find_no_slot_are_held_in_the_tree(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = shared.write(0, 0, || {
+            shared.write(1, 1, || {
+                let other = spawn(shared, |shared| shared.write(2, 2, || ()));
+                shared.write(2, 2, || ());
+                other
+            })
+        });
+        other.join().unwrap();
+    });
+}
+
+/// One thread comes a second time while the other is still on its way through the tree.
+pub(super) fn a_slot_filled_by_the_tree_is_seen(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| {
+            shared.write(0, 0, || ());
+            shared.write(0, 0, || ());
+        });
+        shared.write(0, 0, || ());
+        other.join().unwrap();
+    });
+}
+
+/// One of two that conflict announces itself in the second slot, because the first is taken; the
+/// other in the first, which is free by then. So neither runs into the other's announcement, and
+/// both must look around.
+pub(super) fn announcements_in_different_slots_are_seen(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = shared.write(2, 2, || spawn(shared, |shared| shared.write(0, 0, || ())));
+        shared.write(0, 0, || ());
+        other.join().unwrap();
+    });
+}
+
+pub(super) fn readers_and_a_writer_take_turns(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| {
+            shared.write(0, 1, || ());
+            shared.read(0, 1, || ());
+        });
+        shared.read(1, 1, || ());
+        shared.write(1, 1, || ());
+        other.join().unwrap();
+    });
+}
