@@ -58,6 +58,35 @@ impl Shared for rangelock::RangeLock {
     }
 }
 
+/// `rangelock`'s lock with slots, whose granule is a huge page.
+#[derive(Debug)]
+pub struct Slots(rangelock::RangeLock);
+
+impl Exclusive for Slots {
+    const NAME: &'static str = "rangelock with slots";
+    type Guard<'lock> = rangelock::WriteGuard<'lock>;
+
+    fn new(_len_bytes: u64, _guards: usize) -> Self {
+        let granule = rangelock::Granule::from_len(rangelock::Granule::MAX_LEN)
+            .expect("the longest is a granule");
+        Self(rangelock::RangeLock::with_slots(granule))
+    }
+
+    #[inline]
+    fn write(&self, range: Range<u64>) -> Self::Guard<'_> {
+        self.0.write(range)
+    }
+}
+
+impl Shared for Slots {
+    type ReadGuard<'lock> = rangelock::ReadGuard<'lock>;
+
+    #[inline]
+    fn read(&self, range: Range<u64>) -> Self::ReadGuard<'_> {
+        self.0.read(range)
+    }
+}
+
 /// `parking_lot`'s reader/writer lock around nothing: the baseline. It knows no ranges.
 #[derive(Debug)]
 pub struct ParkingLot(parking_lot::RwLock<()>);

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::pin::pin;
 
-use rangelock::RangeLock;
+use rangelock::{Granule, RangeLock};
 
 struct Counting;
 
@@ -46,6 +46,7 @@ fn the_lock_allocates_only_for_a_new_peak_of_movable_guards() {
     pinned_nodes_never_allocate();
     movable_guards_allocate_up_to_their_peak_only();
     reserved_guards_do_not_allocate();
+    with_slots_only_the_table_is_allocated();
 }
 
 fn an_idle_lock_is_small_and_free() {
@@ -99,4 +100,37 @@ fn reserved_guards_do_not_allocate() {
         0,
         "one too many"
     );
+}
+
+/// Guards that find a slot need no node, so not even the first of them allocates.
+fn with_slots_only_the_table_is_allocated() {
+    let granule = Granule::from_len(64).expect("a power of two");
+    let (count, lock) = allocations_of(|| RangeLock::with_slots(granule));
+    assert_eq!(count, 1);
+    let (count, ()) = allocations_of(|| {
+        let mut other = pin!(lock.node());
+        for round in 0..1_000 {
+            let first = round * 64;
+            let _movable = lock.write(first..first + 10);
+            let _pinned = other.as_mut().read(first + 20..first + 30);
+            assert!(lock.try_write(first + 25..first + 35).is_none());
+            assert!(lock.try_read(first + 25..first + 35).is_some());
+        }
+    });
+    assert_eq!(count, 0);
+    let wide = || drop((lock.read(..), lock.read(0..1)));
+    assert_eq!(
+        allocations_of(wide).0,
+        2,
+        "the first wide guard needs a node"
+    );
+    assert_eq!(allocations_of(wide).0, 0, "and the next uses it again");
+    let (count, ()) = allocations_of(|| {
+        let mut wide = pin!(lock.node());
+        for round in 0..1_000 {
+            let _wide = wide.as_mut().write(round..round + 200);
+            assert!(lock.try_read(round + 100..round + 101).is_none());
+        }
+    });
+    assert_eq!(count, 0);
 }

@@ -9,9 +9,10 @@
 //! # How far
 //!
 //! Two threads on the tree run under every schedule, three under all with at most three
-//! preemptions. With slots there are more steps: two threads run with at most four preemptions and
-//! three with three, which takes seconds. Two writers, and a reader and a writer, in one granule
-//! have also been run under every schedule once (1.3 million executions each).
+//! preemptions. With slots there are more steps: two threads run with at most four preemptions,
+//! three with two, which takes seconds. With six and three they passed as well when tried (one did
+//! not end within a hundred seconds), and so did two writers in one granule under every schedule,
+//! 1.3 million of them.
 //!
 //! loom remembers one last access to each atomic, by whichever thread, when it decides which
 //! schedules differ. A load that comes just before a read-modify-write of the same word hides
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use ::loom::cell::UnsafeCell;
 use ::loom::model::Builder;
-use ::loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use ::loom::sync::atomic::AtomicUsize;
 use ::loom::thread;
 
 use super::RangeLock;
@@ -203,7 +204,7 @@ fn three_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 
 }
 
 const TWO_THREADS_ON_SLOTS: usize = 4;
-const THREE_THREADS_ON_SLOTS: usize = 3;
+const THREE_THREADS_ON_SLOTS: usize = 2;
 
 fn run(
     setting: Setting,

@@ -1,28 +1,19 @@
 //! What must hold in every schedule and setting.
 
-use std::sync::Arc;
-
 use ::loom::sync::atomic::Ordering::Relaxed;
 use ::loom::thread;
 
 use super::{Guards, Setting, Shared, Way, spawn, three_threads, two_threads};
 
-macro_rules! every_way {
-    ($($property:ident)*) => {$(
+macro_rules! models {
+    ($settings:tt $($property:ident)*) => {$(
         mod $property {
             use super::{Guards, Setting, Way};
 
-            every_way! { @ $property
-                tree_movable Tree Movable
-                tree_pinned Tree Pinned
-                narrow_movable Narrow Movable
-                narrow_pinned Narrow Pinned
-                mixed_movable Mixed Movable
-                mixed_pinned Mixed Pinned
-            }
+            models! { @ $property $settings }
         }
     )*};
-    (@ $property:ident $($name:ident $way:ident $guards:ident)*) => {$(
+    (@ $property:ident [$($name:ident $way:ident $guards:ident,)*]) => {$(
         #[test]
         fn $name() {
             super::$property(Setting {
@@ -34,7 +25,15 @@ macro_rules! every_way {
     )*};
 }
 
-every_way! {
+models! {
+    [
+        tree_movable Tree Movable,
+        tree_pinned Tree Pinned,
+        narrow_movable Narrow Movable,
+        narrow_pinned Narrow Pinned,
+        mixed_movable Mixed Movable,
+        mixed_pinned Mixed Pinned,
+    ]
     writers_exclude_each_other
     a_reader_excludes_a_writer
     three_threads_mix
@@ -45,6 +44,15 @@ every_way! {
     a_request_passes_those_it_does_not_conflict_with
     conflicting_requests_are_served_in_order
     a_try_never_waits_and_never_intrudes
+}
+
+models! {
+    [
+        narrow_movable Narrow Movable,
+        narrow_pinned Narrow Pinned,
+        mixed_movable Mixed Movable,
+        mixed_pinned Mixed Pinned,
+    ]
     holders_that_find_no_slot_are_held_in_the_tree
     a_slot_filled_by_the_tree_is_seen
     announcements_in_different_slots_are_seen
