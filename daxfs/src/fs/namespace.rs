@@ -153,30 +153,32 @@ impl Mounted {
         let mut inode = self.volume.inodes.get(ROOT_INODE).ok_or_else(not_found)?;
         for name in names {
             let directory = directory_of(&inode, path)?;
-            let found = loop {
-                let target = directory.get(name).ok_or_else(not_found)?;
-                let found = self.volume.inodes.get(target.inode);
-                // The number may have become another inode's between the look-ups, and have come
-                // back: then what was found has no links left.
-                if directory.get(name) == Some(target)
-                    && let Some(found) = found
-                    && found.links() > 0
-                {
-                    break found;
-                }
-            };
-            inode = found;
+            inode = self.child(directory, name, path)?;
         }
         Ok(inode)
     }
 
+    /// The inode that `name` stands for. Its number may become another inode's between the two
+    /// look-ups, so both are made again until they agree; each disagreement is somebody's progress,
+    /// but a name without an inode would never end, hence the bound.
     fn child(&self, directory: &Directory, name: &[u8], path: &Path) -> Result<Arc<Inode>> {
-        let target = directory.get(name);
-        target
-            .and_then(|target| self.volume.inodes.get(target.inode))
-            .ok_or_else(|| Error::NotFound {
-                path: path.to_path_buf(),
-            })
+        const ATTEMPTS: u32 = 1000;
+        for _ in 0..ATTEMPTS {
+            let Some(target) = directory.get(name) else {
+                break;
+            };
+            let found = self.volume.inodes.get(target.inode);
+            // The number may also have come back to the name: then what was found has no links.
+            if directory.get(name) == Some(target)
+                && let Some(found) = found
+                && found.links() > 0
+            {
+                return Ok(found);
+            }
+        }
+        Err(Error::NotFound {
+            path: path.to_path_buf(),
+        })
     }
 }
 
