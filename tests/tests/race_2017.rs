@@ -119,12 +119,18 @@ fn assert_waited(stage: &Stage, design: MappingLock) {
 
 // ---- Race 1: a read fault against a write -------------------------------------------------------
 
+/// The fault is on the middle one of the pages that are written.
 fn race_write_against_read_fault(design: MappingLock, tables: PageTables) -> (Stage, Mapping) {
     let stage = Stage::new(design, tables);
     let mapping = stage.map();
     stage.choreography.perform(
         || load(&mapping, 1).unwrap(),
-        || stage.file.write_all_at(&block_of(NEW), PAGE).unwrap(),
+        || {
+            stage
+                .file
+                .write_all_at(&block_of(NEW).repeat(3), 0)
+                .unwrap();
+        },
     );
     (stage, mapping)
 }

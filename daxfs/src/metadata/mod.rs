@@ -2,6 +2,7 @@
 //!
 //! | Module | What it is for |
 //! |---|---|
+//! | [`block`] | reads one block |
 //! | [`tree`] | the stored shape of one pointer tree, and how a change of leaves changes it |
 //! | [`reader`] | reads a tree, checking every block against the pointer to it |
 //! | [`writer`] | writes changed blocks to free places, never over live ones |
@@ -13,11 +14,13 @@
 //! Knows blocks and the format, not what the leaves mean to files. Takes no locks: one checkpoint
 //! runs at a time.
 
+mod block;
 mod reader;
 mod tree;
 mod writer;
 
-pub(crate) use reader::{TreeReader, read_block};
+pub(crate) use block::read_block;
+pub(crate) use reader::TreeReader;
 pub(crate) use tree::StoredTree;
 pub(crate) use writer::BlockWriter;
 

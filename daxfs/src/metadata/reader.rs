@@ -5,19 +5,13 @@
 
 use daxfs_pmem::Device;
 
+use super::block::read_block;
 use super::tree::StoredTree;
 use crate::allocation::Allocator;
 use crate::error::{Error, Result};
-use crate::format::geometry::{block_offset_bytes, children};
+use crate::format::geometry::children;
 use crate::format::{Block, BlockPointer, Identity, IndexBlock, NullPointers, Structure, TreeRoot};
 use crate::run::Run;
-
-/// Reads one block.
-pub(crate) fn read_block(device: &Device, block: u64) -> Result<Block> {
-    let mut bytes = Block::zeroed();
-    device.read(block_offset_bytes(block), bytes.bytes_mut())?;
-    Ok(bytes)
-}
 
 /// Reads the trees of an image that is being mounted.
 pub(crate) struct TreeReader<'image> {

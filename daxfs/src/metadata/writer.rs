@@ -5,7 +5,7 @@
 
 use daxfs_pmem::{Device, Durable, InFlight};
 
-use super::reader::read_block;
+use super::block::read_block;
 use crate::error::Result;
 use crate::format::geometry::block_offset_bytes;
 use crate::format::{Block, BlockPointer};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use daxfs::{IoLock, MappingLock, PageTables};
 
-use super::plan::WorkloadKind;
+use super::kind::WorkloadKind;
 
 const AFTER_HELP: &str = "\
 Workloads (block and page: 4 KiB)

@@ -23,14 +23,40 @@ use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::workload::Workload;
-
 /// One in this many cheap operations is timed.
 pub(crate) const SAMPLE_EVERY: u64 = 16;
 /// Latencies are kept to three digits, up to one minute; longer ones count as one minute.
 const LATENCY_MAX_NS: u64 = 60_000_000_000;
 /// How long to wait for a first operation that takes longer than the slice.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A workload with its files open, for one slice.
+pub(crate) trait Workload: Sync {
+    /// Does the work of one thread while the recorder is running.
+    fn run(&self, thread: usize, recorder: &mut Recorder<'_>) -> Result<()>;
+
+    /// After the slice: whether `read_at` and loads agree, and return what must be there.
+    fn verify(&self) -> Result<Coherence>;
+}
+
+/// Whether reads, writes and mappings showed the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coherence {
+    /// They did, at every check.
+    Coherent,
+    /// They did not; how.
+    Incoherent(&'static str),
+}
+
+impl Coherence {
+    /// Coherent only if both are.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match self {
+            Self::Coherent => other,
+            Self::Incoherent(_) => self,
+        }
+    }
+}
 
 /// How long one slice runs.
 #[derive(Clone, Copy, Debug)]

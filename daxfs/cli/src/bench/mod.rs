@@ -2,6 +2,7 @@
 //!
 //! | Module | What it does |
 //! |---|---|
+//! | [`kind`] | which workloads there are |
 //! | [`args`] | the options and what their words mean |
 //! | [`plan`] | which cells to measure, for how long, in which order |
 //! | [`stage`] | the images that the designs run on |
@@ -23,6 +24,7 @@
 
 mod args;
 mod harness;
+mod kind;
 mod machine;
 mod plan;
 mod report;
@@ -34,11 +36,10 @@ use indicatif::ProgressBar;
 
 use crate::exit::{self, Outcome};
 use crate::progress;
-use harness::{Cpus, SliceTime, Tally};
+use harness::{Coherence, Cpus, SliceTime, Tally};
 use plan::{Group, Plan};
 use report::{Cell, Report};
 use stage::Stage;
-use workload::Coherence;
 
 pub(crate) use args::BenchArgs;
 

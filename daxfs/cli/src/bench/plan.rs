@@ -7,11 +7,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 use daxfs::{IoLock, MappingLock};
 
 use super::args::BenchArgs;
 use super::harness::SliceTime;
+use super::kind::{Varied, WorkloadKind};
 
 /// Measured time of a whole run, in seconds: the rest of its two minutes, or of the 15 seconds of
 /// `--quick`, is set-up, warm-up and checks.
@@ -24,58 +25,6 @@ const CELL_SECONDS_MAX: f64 = 1.5;
 const SLICE_SECONDS: f64 = 0.015;
 const SLICES: std::ops::RangeInclusive<usize> = 4..=32;
 const WARM_UP_MAX: Duration = Duration::from_millis(2);
-
-/// What the threads of a cell do; `daxfs bench --help` says it in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub(crate) enum WorkloadKind {
-    /// Write, medium sharing: own region of a shared file.
-    Dwom,
-    /// Write, low sharing: own file.
-    Dwol,
-    /// Read, medium sharing.
-    Drbm,
-    /// Read, low sharing.
-    Drbl,
-    /// Read faults on own 2 MiB of a shared file.
-    Dmfm,
-    /// Write faults on own 2 MiB of holes of a shared file.
-    Dmwm,
-    /// Writes against faults on one page.
-    Dwfm,
-}
-
-impl WorkloadKind {
-    /// The name in tables and JSON.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Dwom => "DWOM",
-            Self::Dwol => "DWOL",
-            Self::Drbm => "DRBM",
-            Self::Drbl => "DRBL",
-            Self::Dmfm => "DMFM",
-            Self::Dmwm => "DMWM",
-            Self::Dwfm => "DWFM",
-        }
-    }
-
-    /// Which lock this workload is there to compare.
-    pub(crate) fn varies(self) -> Varied {
-        match self {
-            Self::Dwom | Self::Dwol | Self::Drbm | Self::Drbl => Varied::IoLock,
-            Self::Dmfm | Self::Dmwm | Self::Dwfm => Varied::MappingLock,
-        }
-    }
-}
-
-/// The lock whose designs a workload compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Varied {
-    /// The lock between reads and writes.
-    IoLock,
-    /// The lock between faults and what changes the block mapping.
-    MappingLock,
-}
 
 /// A pair of locks that a filesystem is mounted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

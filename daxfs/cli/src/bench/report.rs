@@ -13,10 +13,11 @@ use daxfs::{Device, IoLock, MappingLock, Persistence};
 use serde::Serialize;
 
 use super::args::PageTableChoice;
-use super::harness::Tally;
+use super::harness::{Coherence, Tally};
+use super::kind::{Varied, WorkloadKind};
 use super::machine::Machine;
-use super::plan::{Design, Varied, WorkloadKind};
-use super::workload::{BLOCK_BYTES, Coherence};
+use super::plan::Design;
+use super::workload::BLOCK_BYTES;
 
 /// One cell of the benchmark, while it is measured and after.
 pub(crate) struct Cell {

@@ -11,8 +11,8 @@ use anyhow::Result;
 use daxfs::{File, HUGE_PAGE_BYTES, Mapping};
 
 use super::stamp;
-use super::{BLOCK_BYTES, Coherence, Opening, SHARED_FILE, Workload};
-use crate::bench::harness::Recorder;
+use super::{BLOCK_BYTES, Opening, SHARED_FILE};
+use crate::bench::harness::{Coherence, Recorder, Workload};
 
 /// What each thread has for itself, in bytes.
 pub(super) const REGION_BYTES: u64 = HUGE_PAGE_BYTES;

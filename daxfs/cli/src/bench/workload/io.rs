@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use daxfs::{File, Mapping};
 
 use super::stamp::{self, Block};
-use super::{BLOCK_BYTES, Coherence, Opening, SHARED_FILE, Sharing, Workload, private_file};
-use crate::bench::harness::Recorder;
+use super::{BLOCK_BYTES, Opening, SHARED_FILE, Sharing, private_file};
+use crate::bench::harness::{Coherence, Recorder, Workload};
 
 /// What each thread has for itself, in bytes.
 pub(super) const REGION_BYTES: u64 = 8 << 20;

@@ -25,39 +25,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use daxfs::{File, Filesystem, MapOptions, Mapping, PageTables};
 
-use super::harness::Recorder;
-use super::plan::WorkloadKind;
+use super::harness::Workload;
+use super::kind::WorkloadKind;
 
 /// The block that is written or read, and the page that is faulted, in bytes.
 pub(crate) const BLOCK_BYTES: u64 = daxfs::PAGE_BYTES;
-
-/// A workload with its files open, for one slice.
-pub(crate) trait Workload: Sync {
-    /// Does the work of one thread while the recorder is running.
-    fn run(&self, thread: usize, recorder: &mut Recorder<'_>) -> Result<()>;
-
-    /// After the slice: whether `read_at` and loads agree, and return what must be there.
-    fn verify(&self) -> Result<Coherence>;
-}
-
-/// Whether reads, writes and mappings showed the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coherence {
-    /// They did, at every check.
-    Coherent,
-    /// They did not; how.
-    Incoherent(&'static str),
-}
-
-impl Coherence {
-    /// Coherent only if both are.
-    pub(crate) fn and(self, other: Self) -> Self {
-        match self {
-            Self::Coherent => other,
-            Self::Incoherent(_) => self,
-        }
-    }
-}
 
 /// What a workload is opened on.
 pub(crate) struct Opening<'a> {

@@ -29,8 +29,8 @@ use daxfs::{File, Mapping};
 
 use super::rendezvous::Rendezvous;
 use super::stamp::{self, Block};
-use super::{BLOCK_BYTES, Coherence, Opening, SHARED_FILE, Workload};
-use crate::bench::harness::Recorder;
+use super::{BLOCK_BYTES, Opening, SHARED_FILE};
+use crate::bench::harness::{Coherence, Recorder, Workload};
 
 /// The longest random wait before an operation, in spins: a few microseconds, about as long as a
 /// fault takes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use daxfs::{Device, Filesystem, FormatOptions, MountOptions, PageTables, PersistenceChoice};
 
 use super::*;
-use crate::bench::harness::{Cpus, SliceTime, run_slice};
+use crate::bench::harness::{Coherence, Cpus, SliceTime, run_slice};
 
 const TIME: SliceTime = SliceTime {
     warm_up: Duration::from_millis(1),
