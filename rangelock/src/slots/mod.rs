@@ -71,6 +71,9 @@
 //!
 //! # Why two that conflict never hold together
 //!
+//! Everybody writes first and looks afterwards, as in Dekker's algorithm (E. W. Dijkstra,
+//! "Cooperating sequential processes", 1965).
+//!
 //! *Two in slots, both by announcement.* Steps 1 and 3 of both are sequentially consistent. The one
 //! whose announcement comes second in that order sees the first one's word, or a later content of
 //! that slot, and then the first has left.
@@ -113,7 +116,9 @@
 //! enough and costs nothing). The rest is hand-over of the data in the range: who frees a slot
 //! releases it, who finds it free, or finds the word of somebody who found it free, acquires it;
 //! who lowers a header releases, who reads it in step 2 acquires. Each place in `shard.rs` names
-//! its partner. `lock/tests/loom` has the models, and canaries that leave out each of these.
+//! its partner. `lock/tests/loom` has the models, and canaries that leave out the barrier, the
+//! second look at the header, its place before the slots, the telling after a withdrawal, and the
+//! mark.
 //!
 //! # What it does not do
 //!
