@@ -1,11 +1,12 @@
 //! Guards that can be moved, stored and sent to other threads.
 //!
-//! Touches the layers on drop, which may take the tree's mutex.
+//! Touches the layers on drop and on every change, which may take the tree's mutex.
 
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::{RangeBounds, RangeInclusive};
 
 use crate::layers::{Holding, Layers};
+use crate::span::Span;
 
 /// Shared use of a range; given back when dropped.
 ///
@@ -22,16 +23,88 @@ pub struct WriteGuard<'lock> {
     held: Held<'lock>,
 }
 
+/// What guards of both kinds can do.
+macro_rules! guard_methods {
+    ($write_or_read:literal) => {
+        /// The range held, or `None` if it is no byte at all.
+        #[must_use]
+        pub fn range(&self) -> Option<RangeInclusive<u64>> {
+            self.held.range()
+        }
+
+        /// Splits the guard in two: one for what lies below `at`, one for the rest. Either may
+        /// hold nothing. At no moment is any of it free.
+        ///
+        /// Locks: the lock's own mutex, unless one side is empty.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// let lock = rangelock::RangeLock::new();
+        #[doc = concat!("let (head, tail) = lock.", $write_or_read, "(0..100).split_at(10);")]
+        /// drop(head);
+        /// assert!(lock.try_write(0..10).is_some());
+        /// assert_eq!(tail.range(), Some(10..=99));
+        /// ```
+        pub fn split_at(mut self, at: u64) -> (Self, Self) {
+            let rest = self.held.split_off(at);
+            (self, Self { held: rest })
+        }
+
+        /// Gives back all but the part of `range` that is held, which may be nothing.
+        ///
+        /// Locks: inside, if somebody waits, the lock's own mutex.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// let lock = rangelock::RangeLock::new();
+        #[doc = concat!("let mut guard = lock.", $write_or_read, "(..);")]
+        /// guard.shrink_to(10..20);
+        /// assert_eq!(guard.range(), Some(10..=19));
+        /// assert!(lock.try_write(20..).is_some());
+        /// ```
+        pub fn shrink_to(&mut self, range: impl RangeBounds<u64>) {
+            self.held.shrink_to(Span::of(&range));
+        }
+    };
+}
+
 impl<'lock> ReadGuard<'lock> {
     #[inline]
     pub(crate) fn new(held: Held<'lock>) -> Self {
         Self { held }
     }
 
-    /// The range held, or `None` if it was asked for no byte at all.
-    #[must_use]
-    pub fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.held.range()
+    guard_methods!("read");
+
+    /// Turns shared use into exclusive use if nobody else holds any of the range now.
+    ///
+    /// It does not wait, since two that wait for each other to give up their shares would wait for
+    /// ever. It passes requests that wait: they are behind this guard in any case.
+    ///
+    /// Locks: the lock's own mutex.
+    ///
+    /// # Errors
+    ///
+    /// The guard, unchanged, if the range is shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let (first, second) = (lock.read(0..10), lock.read(5..6));
+    /// let first = first.try_upgrade().expect_err("shared");
+    /// drop(second);
+    /// let first = first.try_upgrade().expect("not shared any more");
+    /// assert!(lock.try_read(0..1).is_none());
+    /// # drop(first);
+    /// ```
+    pub fn try_upgrade(mut self) -> Result<WriteGuard<'lock>, Self> {
+        match self.held.try_upgrade() {
+            true => Ok(WriteGuard::new(self.held)),
+            false => Err(self),
+        }
     }
 }
 
@@ -41,10 +114,25 @@ impl<'lock> WriteGuard<'lock> {
         Self { held }
     }
 
-    /// The range held, or `None` if it was asked for no byte at all.
-    #[must_use]
-    pub fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.held.range()
+    guard_methods!("write");
+
+    /// Turns exclusive use into shared use in one step: no writer comes between.
+    ///
+    /// Readers that wait for this guard only are let in.
+    ///
+    /// Locks: inside, if somebody waits, the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.write(0..10).downgrade();
+    /// assert!(lock.try_read(0..10).is_some());
+    /// # drop(guard);
+    /// ```
+    pub fn downgrade(mut self) -> ReadGuard<'lock> {
+        self.held.downgrade();
+        ReadGuard::new(self.held)
     }
 }
 
@@ -61,6 +149,8 @@ impl fmt::Debug for WriteGuard<'_> {
 }
 
 /// What a guard holds: a granted request, or nothing for the empty range.
+///
+/// Invariant: the holding is one of this lock, in the mode of the guard, and was not given back.
 pub(crate) struct Held<'lock> {
     layers: &'lock Layers,
     holding: Option<Holding>,
@@ -90,19 +180,73 @@ impl<'lock> Held<'lock> {
         }
     }
 
-    fn range(&self) -> Option<RangeInclusive<u64>> {
-        // SAFETY: `granted` was called with a holding of this lock, and only `drop` gives it back.
+    fn span(&self) -> Option<Span> {
+        // SAFETY: see the invariant.
         self.holding
-            .map(|holding| unsafe { self.layers.span_of(holding) }.into())
+            .map(|holding| unsafe { self.layers.span_of(holding) })
+    }
+
+    fn range(&self) -> Option<RangeInclusive<u64>> {
+        self.span().map(Span::into)
+    }
+
+    fn downgrade(&mut self) {
+        if let Some(holding) = &mut self.holding {
+            // SAFETY: see the invariant; the caller is a writer's guard.
+            unsafe { self.layers.downgrade(holding) };
+        }
+    }
+
+    fn try_upgrade(&mut self) -> bool {
+        self.holding.as_mut().is_none_or(|holding| {
+            // SAFETY: see the invariant; the caller is a reader's guard.
+            unsafe { self.layers.try_upgrade(holding) }
+        })
+    }
+
+    fn shrink_to(&mut self, range: Option<Span>) {
+        let Some(whole) = self.span() else { return };
+        match range.and_then(|range| range.common_part(whole)) {
+            None => self.release(),
+            Some(part) if part == whole => {}
+            Some(part) => {
+                if let Some(holding) = &mut self.holding {
+                    // SAFETY: see the invariant; `part` is a part of the range.
+                    unsafe { self.layers.shrink(holding, part) };
+                }
+            }
+        }
+    }
+
+    /// Keeps what lies below `at`.
+    fn split_off(&mut self, at: u64) -> Self {
+        let layers = self.layers;
+        let rest = match (self.span(), &mut self.holding) {
+            (Some(whole), Some(holding)) if whole.first < at && at <= whole.last => {
+                // SAFETY: see the invariant; `at` is in the range and not its first byte.
+                Some(unsafe { layers.split(holding, at) })
+            }
+            (Some(whole), holding) if at <= whole.first => holding.take(),
+            _ => None,
+        };
+        Self {
+            layers,
+            holding: rest,
+        }
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        if let Some(holding) = self.holding.take() {
+            // SAFETY: see the invariant; this is its end.
+            unsafe { self.layers.unlock_pooled(holding) };
+        }
     }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(holding) = self.holding {
-            // SAFETY: `granted` was called with a holding of this lock, and this is its end.
-            unsafe { self.layers.unlock_pooled(holding) };
-        }
+        self.release();
     }
 }

@@ -6,18 +6,26 @@
 //!
 //! | Module | What it is |
 //! |---|---|
-//! | `lock`, `guard`, `pinned` | the public types |
-//! | `layers` | the tree, with the slots above it or without |
+//! | `lock` | the lock |
+//! | `guard`, `owned`, `pinned`, `future`, `many` | the ways to hold a range of it |
+//! | `data` | a buffer that is locked by ranges |
+//! | `inspect` | what a lock tells about itself |
+//! | `layers` | who goes to the slots and who to the tree |
 //! | `span`, `mode` | which bytes, and shared or exclusive |
 //! | `slots` | the fast path, without a mutex, for ranges inside one granule; essay, invariants |
 //! | `tree` | the order of requests: who waits for whom; essay and invariants |
 //! | `sync` | mutex and wait word over the platform's futex; the only place that names it |
 //! | `probe` | faults and counters for tests; empty in ordinary builds |
 
+mod data;
+mod future;
 mod guard;
+mod inspect;
 mod layers;
 mod lock;
+mod many;
 mod mode;
+mod owned;
 mod pinned;
 mod probe;
 mod slots;
@@ -25,7 +33,12 @@ mod span;
 mod sync;
 mod tree;
 
+pub use data::{RangeLocked, ReadSlice, WriteSlice};
+pub use future::{ReadFuture, WriteFuture};
 pub use guard::{ReadGuard, WriteGuard};
+pub use inspect::{Access, Counters, Entry, Snapshot};
 pub use lock::RangeLock;
+pub use many::{Guard, ManyGuard};
+pub use owned::{OwnedReadGuard, OwnedWriteGuard};
 pub use pinned::{PinnedReadGuard, PinnedWriteGuard, RangeNode};
 pub use slots::Granule;

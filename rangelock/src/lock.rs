@@ -4,16 +4,21 @@
 
 use std::fmt;
 use std::ops::RangeBounds;
+use std::time::{Duration, Instant};
 
+use crate::future::{ReadFuture, WriteFuture};
 use crate::guard::{Held, ReadGuard, WriteGuard};
+use crate::inspect::{Access, Counters, Entry, Snapshot};
 use crate::layers::Layers;
+use crate::many::ManyGuard;
 use crate::mode::Mode;
+use crate::owned::{OwnedReadGuard, OwnedWriteGuard};
 use crate::pinned::RangeNode;
 use crate::probe::Probe;
-use crate::slots::Granule;
+use crate::slots::{Division, Granule};
 use crate::span::Span;
-use crate::sync::const_unless_modelled;
-use crate::tree::Census;
+use crate::sync::{Arc, const_unless_modelled};
+use crate::tree::{Census, Standing};
 
 #[cfg(all(test, loom))]
 #[path = "lock/tests/loom/mod.rs"]
@@ -67,12 +72,29 @@ impl Default for RangeLock {
 impl RangeLock {
     const_unless_modelled! {
         /// Makes a lock that nobody holds. Allocates nothing.
+        ///
+        /// As its use grows, the lock grows a table, in which threads that use different parts of
+        /// the range do not meet. It chooses the size of those parts, the granules, by what it
+        /// sees. If you know better, say it: [`with_granule`](Self::with_granule).
         pub const fn new() -> Self {
-            Self { layers: Layers::new() }
+            Self { layers: Layers::new(Division::Adaptive, Probe::new()) }
+        }
+
+        /// Makes a lock whose granules are as long as you say. Allocates nothing.
+        pub const fn with_granule(granule: Granule) -> Self {
+            Self { layers: Layers::new(Division::Fixed(granule), Probe::new()) }
+        }
+
+        /// Makes a lock without a fast path: every request goes through the interval tree.
+        ///
+        /// It grants the same as any other. It is the reference that the fast path is compared
+        /// with, and better where nearly all requests are wide.
+        pub const fn tree_only() -> Self {
+            Self { layers: Layers::tree_only() }
         }
     }
 
-    /// Makes a lock on which `guards` movable guards can be held at once before it allocates again.
+    /// Makes a lock with room for `ranges` ranges at once: see [`reserve`](Self::reserve).
     ///
     /// # Examples
     ///
@@ -81,38 +103,19 @@ impl RangeLock {
     /// let (_first, _second) = (lock.read(0..10), lock.read(5..20)); // neither allocates
     /// ```
     #[must_use]
-    pub fn with_capacity(guards: usize) -> Self {
-        let mut lock = Self::new();
-        lock.layers.reserve(guards);
+    pub fn with_capacity(ranges: usize) -> Self {
+        let lock = Self::new();
+        lock.reserve(ranges);
         lock
     }
 
-    /// Makes a lock in which threads that use different granules do not meet.
+    /// Allocates now what `ranges` ranges held at once are going to need, if they are spread over
+    /// the granules; of many in one granule some may need more.
     ///
-    /// A request for a range inside one granule costs two atomic operations on a cache line that
-    /// few other granules share, and neither takes the lock's mutex nor allocates. It falls back
-    /// to the ordinary way while a conflicting request, or one for a wider range, is waiting or
-    /// held on that line. The grants are the same, byte for byte, and so is the order among
-    /// requests that wait. A try may in addition fail because of a conflicting request that is only
-    /// just being made.
-    ///
-    /// Allocates the table now: about 2 KiB.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rangelock::{Granule, RangeLock};
-    ///
-    /// let lock = RangeLock::with_slots(Granule::from_len(1 << 20).expect("a power of two"));
-    /// let page = lock.write(0..4096); // narrow: the fast way
-    /// assert!(lock.try_read(..).is_none()); // wide: the ordinary way
-    /// # drop(page);
-    /// ```
-    #[must_use]
-    pub fn with_slots(granule: Granule) -> Self {
-        Self {
-            layers: Layers::with_slots(granule, Probe::new()),
-        }
+    /// Locks grow by themselves, when movable guards find them crowded. Pinned nodes never
+    /// allocate, so a lock that only they use does not grow unless asked to.
+    pub fn reserve(&self, ranges: usize) {
+        self.layers.reserve(ranges);
     }
 
     /// Waits for shared use of `range`.
@@ -157,6 +160,245 @@ impl RangeLock {
             .map(WriteGuard::new)
     }
 
+    /// Like [`read`](Self::read), but gives up after `timeout`.
+    ///
+    /// Locks: as `read`. A request that gives up leaves its place in the order to those behind it.
+    pub fn try_read_for(
+        &self,
+        range: impl RangeBounds<u64>,
+        timeout: Duration,
+    ) -> Option<ReadGuard<'_>> {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.try_read_until(range, deadline),
+            None => Some(self.read(range)),
+        }
+    }
+
+    /// Like [`write`](Self::write), but gives up after `timeout`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.read(0..10);
+    /// assert!(lock.try_write_for(9..20, Duration::from_millis(1)).is_none());
+    /// # drop(guard);
+    /// ```
+    pub fn try_write_for(
+        &self,
+        range: impl RangeBounds<u64>,
+        timeout: Duration,
+    ) -> Option<WriteGuard<'_>> {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.try_write_until(range, deadline),
+            None => Some(self.write(range)),
+        }
+    }
+
+    /// Like [`read`](Self::read), but gives up at `deadline`.
+    pub fn try_read_until(
+        &self,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<ReadGuard<'_>> {
+        self.hold_until(Span::of(&range), Mode::Read, deadline)
+            .map(ReadGuard::new)
+    }
+
+    /// Like [`write`](Self::write), but gives up at `deadline`.
+    pub fn try_write_until(
+        &self,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<WriteGuard<'_>> {
+        self.hold_until(Span::of(&range), Mode::Write, deadline)
+            .map(WriteGuard::new)
+    }
+
+    /// Becomes shared use of `range`, without blocking the thread.
+    ///
+    /// The request takes its place in the order when the future is first polled. A future that is
+    /// dropped gives its place up, and what it was granted meanwhile; those behind it go on. Runs
+    /// on any executor.
+    ///
+    /// Locks: the range; inside, briefly, the lock's own mutex.
+    pub fn read_async(&self, range: impl RangeBounds<u64>) -> ReadFuture<'_> {
+        ReadFuture::new(&self.layers, Span::of(&range))
+    }
+
+    /// Becomes exclusive use of `range`. Otherwise like [`read_async`](Self::read_async).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     match std::pin::pin!(future).poll(&mut context) {
+    /// #         std::task::Poll::Ready(output) => output,
+    /// #         std::task::Poll::Pending => unreachable!(),
+    /// #     }
+    /// # }
+    /// let lock = rangelock::RangeLock::new();
+    /// block_on(async {
+    ///     let guard = lock.write_async(0..4096).await;
+    ///     assert_eq!(guard.range(), Some(0..=4095));
+    /// });
+    /// ```
+    pub fn write_async(&self, range: impl RangeBounds<u64>) -> WriteFuture<'_> {
+        WriteFuture::new(&self.layers, Span::of(&range))
+    }
+
+    /// Like [`read`](Self::read), with a guard that keeps the lock alive.
+    pub fn read_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedReadGuard {
+        OwnedReadGuard::take(self, range)
+    }
+
+    /// Like [`write`](Self::write), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.write_owned(0..10);
+    /// std::thread::spawn(move || drop(guard)).join().unwrap();
+    /// assert!(lock.try_read(0..10).is_some());
+    /// ```
+    pub fn write_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedWriteGuard {
+        OwnedWriteGuard::take(self, range)
+    }
+
+    /// Like [`try_read`](Self::try_read), with a guard that keeps the lock alive.
+    pub fn try_read_owned(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<OwnedReadGuard> {
+        OwnedReadGuard::try_take(self, range)
+    }
+
+    /// Like [`try_write`](Self::try_write), with a guard that keeps the lock alive.
+    pub fn try_write_owned(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<OwnedWriteGuard> {
+        OwnedWriteGuard::try_take(self, range)
+    }
+
+    /// Waits for several ranges at once, each in its mode.
+    ///
+    /// All of them take their places in the order at one moment. So two calls never wait for each
+    /// other in a circle, in whatever order they name their ranges. A range that is granted before
+    /// the others is held while the call waits for those; in a lock that serves in order of arrival
+    /// that keeps out nobody whom the place in the order would let pass.
+    ///
+    /// Ranges that overlap are held once, exclusively where one of them was to be.
+    ///
+    /// Allocates. Locks: the ranges; inside, briefly, the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let copy = lock.lock_many([(0..100, Access::Read), (500..600, Access::Write)]);
+    /// assert!(lock.try_read(0..100).is_some());
+    /// assert!(lock.try_read(500..600).is_none());
+    /// # drop(copy);
+    /// ```
+    pub fn lock_many<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+    ) -> ManyGuard<'_> {
+        ManyGuard::take(&self.layers, &wanted(requests))
+    }
+
+    /// Takes several ranges at once, if none of them has to wait; else none. Otherwise like
+    /// [`lock_many`](Self::lock_many).
+    pub fn try_lock_many<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+    ) -> Option<ManyGuard<'_>> {
+        ManyGuard::try_take(&self.layers, &wanted(requests))
+    }
+
+    /// Waits for several ranges at once, but gives all of them up at `deadline`. Otherwise like
+    /// [`lock_many`](Self::lock_many).
+    pub fn try_lock_many_until<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+        deadline: Instant,
+    ) -> Option<ManyGuard<'_>> {
+        ManyGuard::take_until(&self.layers, &wanted(requests), deadline)
+    }
+
+    /// Waits for exclusive use of the `len` bytes that begin where `end` says.
+    ///
+    /// No two calls of `end` overlap, and the ranges take their places in the order in which `end`
+    /// was called. So `end` may read the end of a file and move it on, and each appender gets bytes
+    /// of its own, without locking all that follows. `end` is called once.
+    ///
+    /// Where `end + len` exceeds `u64::MAX`, the range ends there.
+    ///
+    /// Locks: an internal mutex around `end` and until the request has its place; then the range.
+    /// `end` must not append to the same lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// let (lock, length) = (rangelock::RangeLock::new(), Cell::new(1000));
+    /// let record = lock.append(24, || length.replace(length.get() + 24));
+    /// assert_eq!(record.range(), Some(1000..=1023));
+    /// assert_eq!(length.get(), 1024);
+    /// # drop(record);
+    /// ```
+    pub fn append(&self, len: u64, end: impl FnOnce() -> u64) -> WriteGuard<'_> {
+        let span_from = |first: u64| {
+            let last = first.saturating_add(len.checked_sub(1)?);
+            Some(Span { first, last })
+        };
+        WriteGuard::new(match self.layers.append(|| span_from(end())) {
+            Some(holding) => Held::granted(&self.layers, holding),
+            None => Held::nothing(&self.layers),
+        })
+    }
+
+    /// Whether a writer would have to wait for some of `range`, as of now.
+    ///
+    /// Locks: the lock's own mutex.
+    pub fn is_locked(&self, range: impl RangeBounds<u64>) -> bool {
+        Span::of(&range).is_some_and(|span| self.layers.is_contested(span, Mode::Write))
+    }
+
+    /// Who holds and who waits.
+    ///
+    /// Allocates. Locks: the lock's own mutex, while it looks at all requests that wait.
+    pub fn snapshot(&self) -> Snapshot {
+        let (mut holders, mut waiters) = (Vec::new(), Vec::new());
+        self.layers.visit(|span, mode, standing| {
+            let list = match standing {
+                Standing::Waiting => &mut waiters,
+                Standing::Granted | Standing::Proxy => &mut holders,
+            };
+            list.push(Entry::new(span, mode));
+        });
+        Snapshot::new(holders, waiters)
+    }
+
+    /// What was counted since the lock was made.
+    ///
+    /// Locks: the lock's own mutex.
+    pub fn counters(&self) -> Counters {
+        let counted = self.layers.counters();
+        let longest_wait = Duration::from_nanos(counted.longest_wait_ns);
+        Counters::new(counted.entered, counted.waits, longest_wait)
+    }
+
     /// Makes a node with which to lock ranges from the caller's own memory, one at a time.
     ///
     /// Nothing is ever allocated for it. See [`RangeNode`].
@@ -184,30 +426,46 @@ impl RangeLock {
         }
     }
 
+    fn hold_until(&self, span: Option<Span>, mode: Mode, deadline: Instant) -> Option<Held<'_>> {
+        match span {
+            Some(span) => self
+                .layers
+                .lock_pooled_until(span, mode, deadline)
+                .map(|holding| Held::granted(&self.layers, holding)),
+            None => Some(Held::nothing(&self.layers)),
+        }
+    }
+
     /// Nobody is in the tree or in a slot, and all slots are open to everybody.
     #[cfg(test)]
     fn assert_unused(&self) {
         let (slots, linked) = self.layers.parts();
         assert_eq!((linked.granted, linked.waiting), (0, 0), "left in the tree");
-        if let Some(slots) = slots {
-            assert_eq!(slots.taken(), 0, "left in a slot");
-            assert_eq!(slots.closings(), 0, "left closed");
-        }
+        assert_eq!(slots.taken(), 0, "left in a slot");
+        assert_eq!(slots.closings(), 0, "left closed");
     }
 
     #[cfg(test)]
-    fn with_fault(fault: crate::probe::Fault) -> Self {
-        let lock = Self::new();
-        lock.layers.with_probe(|probe| probe.fault = Some(fault));
-        lock
+    fn with_fault(self, fault: crate::probe::Fault) -> Self {
+        self.layers.with_probe(|probe| probe.fault = Some(fault));
+        self
     }
 
     #[cfg(all(test, loom))]
-    fn with_slots_and_fault(granule: Granule, fault: crate::probe::Fault) -> Self {
-        let layers = Layers::with_slots(granule, Probe::committing(fault));
-        layers.with_probe(|probe| probe.fault = Some(fault));
-        Self { layers }
+    fn with_granule_and_fault(granule: Granule, fault: crate::probe::Fault) -> Self {
+        let probe = Probe::committing(fault);
+        let layers = Layers::new(Division::Fixed(granule), probe);
+        Self { layers }.with_fault(fault)
     }
+}
+
+fn wanted<R: RangeBounds<u64>>(
+    requests: impl IntoIterator<Item = (R, Access)>,
+) -> Vec<(Span, Mode)> {
+    requests
+        .into_iter()
+        .filter_map(|(range, access)| Some((Span::of(&range)?, access.into())))
+        .collect()
 }
 
 /// Shows how many ranges are granted and how many requests wait. Takes the lock's own mutex, so it

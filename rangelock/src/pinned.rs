@@ -21,6 +21,7 @@ use std::fmt;
 use std::marker::PhantomPinned;
 use std::ops::{RangeBounds, RangeInclusive};
 use std::pin::Pin;
+use std::time::Instant;
 
 use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
@@ -130,6 +131,42 @@ impl<'lock> RangeNode<'lock> {
     ) -> Option<PinnedWriteGuard<'node>> {
         self.try_hold(Span::of(&range), Mode::Write)
             .map(|held| PinnedWriteGuard { held })
+    }
+
+    /// Waits for shared use of `range`, but gives up at `deadline`.
+    pub fn try_read_until<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<PinnedReadGuard<'node>> {
+        self.hold_until(Span::of(&range), Mode::Read, deadline)
+            .map(|held| PinnedReadGuard { held })
+    }
+
+    /// Waits for exclusive use of `range`, but gives up at `deadline`.
+    pub fn try_write_until<'node>(
+        self: Pin<&'node mut Self>,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<PinnedWriteGuard<'node>> {
+        self.hold_until(Span::of(&range), Mode::Write, deadline)
+            .map(|held| PinnedWriteGuard { held })
+    }
+
+    fn hold_until<'node>(
+        self: Pin<&'node mut Self>,
+        span: Option<Span>,
+        mode: Mode,
+        deadline: Instant,
+    ) -> Option<HeldNode<'node>> {
+        let this = self.into_ref().get_ref();
+        this.release();
+        if let Some(span) = span {
+            // SAFETY: as in `hold`.
+            let holding = unsafe { this.layers.lock_until(&this.node, span, mode, deadline) }?;
+            this.holding.set(Some(holding));
+        }
+        Some(HeldNode { node: this })
     }
 
     #[inline]

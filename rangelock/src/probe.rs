@@ -20,12 +20,39 @@ pub(crate) enum Fault {
     WakeOnlyOne,
     /// A try looks only at ranges that are granted.
     TryIgnoresReaders,
+    /// A waiting reader that gives up is forgotten by later readers too, which never counted it:
+    /// the kernel patch's mistake where it was made.
+    CancelForgetsMode,
+    /// A waiting request that gives up is forgotten by those before it too.
+    CancelForgetsOrder,
+    /// A request whose deadline passes does not look whether it was granted meanwhile.
+    ExpiryForgetsGrant,
+    /// A task that is polled with another waker keeps the first.
+    StaleWaker,
+    /// A task that is dropped does not give back what it was granted meanwhile.
+    CancelForgetsGrant,
+    /// The requests of one call take their places one after the other.
+    ManyOneByOne,
+    /// A writer that becomes a reader admits writers too.
+    DowngradeAdmitsWriters,
+    /// A reader becomes a writer beside other readers.
+    UpgradeIgnoresReaders,
+    /// Waiting readers do not count a reader that became a writer.
+    UpgradeUncounted,
+    /// A request that gives back a part of its range is forgotten by all that waited for it.
+    ShrinkReleasesAll,
+    /// Who waits for both halves of a split range counts one.
+    SplitUncounted,
+    /// Nobody counts a range that was taken over from outside.
+    AdoptUncounted,
     /// A request announces itself in a slot and looks around before others can see it.
     NoBarrierAfterAnnouncing,
-    /// A request does not look at the header again after it has announced itself.
-    HeaderNotReread,
-    /// A request that has announced itself looks at the slots first, at the header afterwards.
-    HeaderReadAfterSlots,
+    /// A request does not look at the count of nodes before it looks at the slots.
+    CountNotReread,
+    /// A request does not look at the count of nodes after it has looked at the slots.
+    CountNotReadAgain,
+    /// A request that has announced itself does not see that the shard was opened to lone holders.
+    UncrowdsUnseen,
     /// A request withdraws its announcement and does not tell who waits for that.
     RetractsSilently,
     /// A request that waits for the holder of a slot does not mark it.
@@ -47,6 +74,11 @@ mod absent {
 
         #[inline(always)]
         pub(crate) fn injects(&self, _fault: Fault) -> bool {
+            false
+        }
+
+        #[inline(always)]
+        pub(crate) fn is_faulty(&self) -> bool {
             false
         }
 
@@ -91,6 +123,10 @@ mod present {
 
         pub(crate) fn injects(&self, fault: Fault) -> bool {
             self.fault == Some(fault)
+        }
+
+        pub(crate) fn is_faulty(&self) -> bool {
+            self.fault.is_some()
         }
 
         pub(crate) fn count_wait(&mut self) {

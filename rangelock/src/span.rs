@@ -29,6 +29,14 @@ impl Span {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// The bytes that are in both.
+    pub(crate) fn common_part(self, other: Self) -> Option<Self> {
+        self.overlaps(other).then(|| Self {
+            first: self.first.max(other.first),
+            last: self.last.min(other.last),
+        })
+    }
+
     #[inline]
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last

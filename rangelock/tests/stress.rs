@@ -10,6 +10,7 @@ use rangelock::{Granule, RangeLock};
 const THREADS: u64 = 8;
 const STEPS: u64 = if cfg!(miri) { 30 } else { 20_000 };
 const BYTES: u64 = 64;
+const GRANULE_LENS: [u64; 4] = [1, 4, 16, BYTES];
 /// Set in the record of a byte that a writer holds; below it readers are counted.
 const WRITER: u32 = 1 << 16;
 
@@ -97,6 +98,11 @@ fn next_random(state: &mut u64) -> u64 {
 
 /// Many threads take random ranges of `lock`.
 fn stress(lock: RangeLock) {
+    stress_beside(lock, |_| {});
+}
+
+/// The same, while something else is done to the lock.
+fn stress_beside(lock: RangeLock, other: impl FnOnce(&RangeLock)) {
     let records = Records::new(lock);
     thread::scope(|scope| {
         for seed in 1..=THREADS {
@@ -108,6 +114,7 @@ fn stress(lock: RangeLock) {
                 }
             });
         }
+        other(&records.lock);
     });
     assert!(
         records.lock.try_write(..).is_some(),
@@ -124,11 +131,44 @@ fn no_byte_is_ever_held_by_two_that_exclude_each_other() {
     stress(RangeLock::new());
 }
 
+#[test]
+fn nor_is_it_in_the_tree_alone() {
+    stress(RangeLock::tree_only());
+}
+
 /// With granules from a byte, where nearly all is wide, to all the bytes, where nothing is.
 #[test]
-fn nor_is_it_with_slots() {
-    for granule_len in [1, 4, 16, BYTES] {
-        let granule = Granule::from_len(granule_len).expect("a power of two");
-        stress(RangeLock::with_slots(granule));
+fn nor_is_it_with_granules_of_any_length() {
+    for granule_len in GRANULE_LENS {
+        stress(RangeLock::with_granule(granule(granule_len)));
     }
+}
+
+#[test]
+fn nor_is_it_with_many_shards_from_the_start() {
+    stress(RangeLock::with_capacity(100));
+    for granule_len in GRANULE_LENS {
+        let lock = RangeLock::with_granule(granule(granule_len));
+        lock.reserve(100);
+        stress(lock);
+    }
+}
+
+/// While the threads are at work, the table becomes larger again and again.
+#[test]
+fn nor_is_it_while_the_table_grows() {
+    for granule_len in GRANULE_LENS {
+        stress_beside(RangeLock::with_granule(granule(granule_len)), |lock| {
+            for bits in 3..12 {
+                lock.reserve(1 << bits);
+                for _ in 0..100 {
+                    thread::yield_now();
+                }
+            }
+        });
+    }
+}
+
+fn granule(len: u64) -> Granule {
+    Granule::from_len(len).expect("a power of two")
 }

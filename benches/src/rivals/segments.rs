@@ -82,6 +82,13 @@ impl SegmentLock {
         }
     }
 
+    /// Whether nobody holds anything, as of now.
+    pub fn is_free(&self) -> bool {
+        self.segments
+            .iter()
+            .all(|segment| segment.load(Relaxed) == 0)
+    }
+
     fn covered(&self, range: &Range<u64>) -> &[AtomicU32] {
         if range.is_empty() {
             return &[];

@@ -65,6 +65,11 @@ impl SplitMapLock {
         }
         SplitMapGuard { lock: self, range }
     }
+
+    /// Whether nobody holds anything, as of now.
+    pub fn is_free(&self) -> bool {
+        self.pieces.lock().is_empty()
+    }
 }
 
 /// The pieces that share a byte with `range`, from the last to the first.
@@ -170,7 +175,7 @@ mod tests {
             .collect();
         assert_eq!(left, [40..60, 90..100, 100..120]);
         drop((narrow, beyond));
-        assert!(lock.pieces.lock().is_empty());
+        assert!(lock.is_free());
     }
 
     #[test]

@@ -5,22 +5,36 @@
 //! The tree serves every request under one mutex, so threads that use disjoint ranges still pass
 //! one cache line from hand to hand. What they need instead is a place of their own to announce
 //! themselves, and a way to see all those they may conflict with, and nobody else. Dividing the
-//! bytes into granules gives both: two ranges inside different granules cannot overlap, and a range
+//! range into granules gives both: two ranges inside different granules cannot overlap, and a range
 //! that crosses a boundary is rare enough to be left to the tree.
 //!
-//! The granules are spread over a fixed number of shards. A shard is one cache line: a header and
-//! seven slots. A slot is one word that says who uses which part of which granule, exactly to the
-//! byte (`word.rs`), and the place of a granule is a bijection (`granule.rs`), so that nobody is
-//! ever taken for somebody else. An uncontended pair is two read-modify-writes of one word.
+//! The granules are spread over shards, by a hash. A shard is one cache line: a head, a count of
+//! nodes, and six slots. A word in a head or a slot says exactly who uses what (`word.rs`), so two
+//! granules that share a shard are never taken for each other. Whoever is *alone* in a shard is
+//! held in its head: one compare-and-swap to lock, one subtraction to release, nothing to look at.
+//! Only where several meet are the slots used.
 //!
-//! # Who goes where
+//! # Levels
 //!
-//! * *Narrow*: the range lies in one granule, and that is one of the first 2^23. A narrow request
-//!   tries a slot and goes to the tree if it is refused.
-//! * *Wide*: all others. They go to the tree, which looks into the slots.
+//! A lock begins with one shard, inline, in which nothing is wide, and which even holds open-ended
+//! ranges (`n..`) in its head. When requests meet there again and again, or find no slot, a level
+//! with more shards or shorter granules is allocated (`growth.rs`), and takes in all newcomers. The
+//! holders stay where they are, and for each a *stand-in* is put into the new level. So nobody ever
+//! has to look into two levels.
 //!
-//! The header of a shard counts the nodes of the tree, waiting or granted, that share a byte with a
-//! granule of that shard. While it is not zero the shard is *closed*: newcomers go to the tree.
+//! # States of a shard's head
+//!
+//! ```text
+//!            try_alone (CAS)                      crowd (or)
+//!   IDLE ──────────────────▶ one alone ────────────────────────▶ one, CROWDED
+//!    ▲ ▲                        │                                     │
+//!    │ └────────────────────────┘ release (sub)                       │ release (sub)
+//!    │                                                                ▼
+//!    └─────────── SETTLING ◀────────────────────────────────────── CROWDED ◀── crowd (or)
+//!       quiet (CAS)   │           uncrowd (CAS)                       ▲
+//!                     └───────────────────────────────────────────────┘
+//!                            not quiet
+//! ```
 //!
 //! # States of a slot
 //!
@@ -35,76 +49,101 @@
 //! A word that the tree puts into a free slot is held at once. `announced` and `held` are the same
 //! word: only its owner knows which it is. So everybody else has to respect an announcement, and
 //! its owner has to withdraw it at once if it may not hold. In either state a request that waits
-//! for the word may mark it CONTENDED; whoever frees a marked slot then tells the tree.
+//! for the word may set its FLAG; whoever frees a flagged slot then tells the tree.
 //!
 //! # The protocol
 //!
 //! ```text
 //! narrow request, no mutex               request in the tree, under its mutex
 //! ------------------------------------   ----------------------------------------------------
-//! 0. header not 0?  go to the tree       a. header += 1 in every shard of its range
-//! 1. CAS: free slot -> word              b. does a node conflict?  link as waiting
-//! 2. header not 0?  withdraw             c. does a slot's word conflict?  mark it, link as waiting
-//! 3. does another slot's word            d. narrow and a slot free?  put the word there,
-//!    conflict?  withdraw                    header -= 1
-//! 4. held                                e. otherwise link as granted
+//! 1. CAS head: IDLE -> word.  held       a. nodes += 1, crowd, in every shard of its range
+//! 2. crowd the shard                     b. does a node conflict?  link as waiting
+//! 3. CAS: free slot -> word              c. does a word conflict?  flag it, link as waiting
+//! 4. nodes not 0?  withdraw              d. narrow and a slot free?  put the word there,
+//! 5. not crowded, or settling, or           nodes -= 1
+//!    head or a slot conflicts?  withdraw e. otherwise link as granted
+//! 6. nodes not 0?  withdraw.  held
 //!
 //! release, or withdrawal before going to the tree
-//! 5. swap: slot -> free.  Was it marked?  Under the mutex, do (c) again for every node that
-//!    conflicts with the word and waits for no other node; grant those that find nothing
+//! 7. sub head, or swap slot -> free.  Was a slot flagged?  Or the head crowded, and are there
+//!    nodes now?  Then, under the mutex, (c) again for every node that conflicts with the word
+//!    and waits for no other node; grant those that find nothing
 //!
-//! a node leaves: unlink, header -= 1, do (c) for every node whose last node ahead this was
+//! a node leaves: unlink, nodes -= 1, do (c) for every node whose last node ahead this was
+//!
+//! growth, under the mutex: close the new level for all nodes; in each old shard set RETIRED among
+//! the nodes, crowd, and move each word: mark it as moved, put a stand-in into the new level, or
+//! link one into the tree; let newcomers into the new level.  Who releases a moved word has its
+//! stand-in dismissed, under the mutex.
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. The word of a granted or announced narrow request stands in a slot of its granule's shard
-//!    from before the request is granted until after it has used the range for the last time. Only
-//!    the swap of its owner frees it; others set the mark and change nothing else.
-//! 2. A shard's header is the number of linked nodes whose range concerns it, plus those requests
-//!    that are under the mutex between (a) and the end of their admission.
-//! 3. A newcomer looks at the header after its announcement and at the other slots after the
-//!    header.
-//! 4. A node that waits while no node is ahead of it has marked a conflicting word; until that word
-//!    is freed and its owner has been under the mutex, the node need not look again.
-//! 5. A word is put into a slot for the tree while the header is not zero for that very request.
+//! 1. The word of a granted or announced request stands in the head or a slot of its shard from
+//!    before the request is granted until after it has used the range for the last time; or
+//!    somebody stands in for it in the level that takes in newcomers, in a slot or as a node.
+//! 2. The count of nodes of a shard is the number of linked nodes whose range concerns it, plus
+//!    those requests that are under the mutex between (a) and the end of their admission; or
+//!    RETIRED is set in it, for good.
+//! 3. While a head is IDLE or holds an uncrowded word, no slot of its shard holds a granted word
+//!    and no linked node concerns it, but for nodes between the two halves of (a).
+//! 4. A newcomer looks at the count after its announcement, at the head and the other slots after
+//!    that, and at the count once more.
+//! 5. A node that waits while no node is ahead of it has seen a conflicting word whose owner will
+//!    tell the tree; until then the node need not look again.
+//! 6. A word is put into a slot for the tree while the count is not zero for that very request.
 //!
 //! # Why two that conflict never hold together
 //!
 //! Everybody writes first and looks afterwards, as in Dekker's algorithm (E. W. Dijkstra,
 //! "Cooperating sequential processes", 1965).
 //!
-//! *Two in slots, both by announcement.* Steps 1 and 3 of both are sequentially consistent. The one
+//! *Two alone:* there is one head, and a CAS from IDLE.
+//!
+//! *One alone, one in a slot.* To crowd a shard is a step on its head. If it comes before the CAS
+//! of the one who wants to be alone, that fails. If after, step 5 of the other reads the head and
+//! finds him, or that he has left. Whoever takes the crowding away first makes the head SETTLING,
+//! then looks at the count and the slots, and then makes it IDLE. An announcement that comes before
+//! that look is seen; one that comes after is followed by step 5, which finds the head SETTLING or
+//! no longer crowded.
+//!
+//! *Two in slots, both by announcement.* Steps 3 and 5 of both are sequentially consistent. The one
 //! whose announcement comes second in that order sees the first one's word, or a later content of
-//! that slot, and then the first has left.
+//! that slot, and then the first has left, or was moved.
 //!
-//! *One announced, one in the tree.* Steps 1 and 2 of the one, (a) and (c) of the other. If the
-//! announcement comes before (a) or between (a) and (c), then (c) sees it. If it comes after (c),
-//! step 2 comes after (a) and finds the header raised, unless the node has left already.
+//! *One announced, one in the tree.* Steps 3 and 4 of the one, (a) and (c) of the other. If the
+//! announcement comes before (c), then (c) sees it. If it comes after, step 4 finds the count
+//! raised, unless the node has left already.
 //!
-//! *One announced, one put into a slot by (d).* As before, except that the header may have been
-//! lowered again when step 2 reads it. But then the word was in its slot before the header was
-//! lowered, and step 3, which comes after step 2, sees it. This is why the order of Invariant 3
-//! matters: whoever looked at the slots first could miss the word, and then find the header at
-//! zero.
+//! *One announced, one put into a slot by (d).* As before, except that the count may have been
+//! lowered again when step 4 reads it. But then the word was in its slot before that, and step 5,
+//! which comes after step 4, sees it.
 //!
-//! *Two in the tree, or one there and one put into a slot:* all under the mutex.
+//! *One announced, one moved out of a slot* to another level or into the tree. The announcer may
+//! look at the slot after the word has left it. But the count was raised before, and stays raised
+//! as long as the range is held (by the node, or by RETIRED), so step 6 finds it.
+//!
+//! *Two in the tree, or one there and one put into a slot:* all under the mutex. *A stand-in:* was
+//! put into the new level before that took in anybody, and leaves after the one it stands in for.
 //!
 //! # Why nobody waits for ever
 //!
-//! The mark and the freeing swap are read-modify-writes of one word, so one comes first: either the
-//! swap returns the mark, or the attempt to mark fails and the waiter reads the slot again. The
-//! owner who finds the mark takes the mutex afterwards, so it finds the waiter linked (Invariant
-//! 4). Two that withdraw before each other both go to the tree, where one of them is first.
+//! The flag and the freeing swap are read-modify-writes of one word, so one comes first: either the
+//! swap returns the flag, or the attempt to set it fails and the waiter reads the slot again. A
+//! head needs no flag of its own: (a) raises the count before it crowds, and step 7 looks at the
+//! count after it has found the head crowded. The owner takes the mutex afterwards, so it finds the
+//! waiter linked (Invariant 5). Two that withdraw before each other both go to the tree, where one
+//! of them is first. Whoever was moved goes under the mutex when he leaves, and everybody who may
+//! have waited for him is reconsidered.
 //!
 //! # Order, and how far it can be overtaken
 //!
 //! Among the requests in the tree the order is that of the tree. A waiting request keeps its shards
 //! closed, so whoever could overtake it must have announced itself before they were closed: at most
-//! seven in each shard, each once. After that all newcomers queue behind it if they conflict. A
-//! request that was granted by a release stays in the tree until it leaves, and its shards stay
-//! closed, because those behind it have counted it as a node. They are served by the tree
-//! meanwhile; the fast path is back when the last one has left.
+//! seven in each shard (the head and six slots), each once. After that all newcomers queue behind
+//! it if they conflict. A request that was granted by a release stays in the tree until it leaves,
+//! and its shards stay closed, because those behind it have counted it as a node. They are served
+//! by the tree meanwhile; the fast path is back when the last one has left.
 //!
 //! A try that meets an announcement that is going to be withdrawn fails, although nobody holds the
 //! range. It fails because of a request that conflicts and is being made at the same time, and of
@@ -113,21 +152,20 @@
 //! # Memory orderings
 //!
 //! The order of announcements, closings and looks is `SeqCst` (`sync/atomic.rs` says why that is
-//! enough and costs nothing). The rest is hand-over of the data in the range: who frees a slot
+//! enough and costs nothing). The rest is hand-over of the data in the range: who frees a word
 //! releases it, who finds it free, or finds the word of somebody who found it free, acquires it;
-//! who lowers a header releases, who reads it in step 2 acquires. Each place in `shard.rs` names
-//! its partner. `lock/tests/loom` has the models, and canaries that leave out the barrier, the
-//! second look at the header, its place before the slots, the telling after a withdrawal, and the
-//! mark.
+//! who lowers a count releases, who reads it in steps 4 and 6 acquires. Each place in `shard.rs`
+//! names its partner. `lock/tests/loom` has the models, and canaries that leave out the barrier,
+//! either look at the count, the look at the head, the telling after a withdrawal, and the flag.
 //!
 //! # What it does not do
 //!
-//! * The table does not grow. Requests that find their shard full are served by the tree.
+//! * The table does not shrink. A wide request on a table of many shards visits all of them.
 //! * A granule used by all threads is one cache line, as a plain reader/writer lock would be.
-//! * The pointer to the table shares a cache line with the tree's mutex, so a stream of wide
-//!   requests slows narrow ones down a little.
 
 mod granule;
+mod growth;
+mod level;
 mod shard;
 mod table;
 mod word;
@@ -137,10 +175,10 @@ mod word;
 mod model_tests;
 
 pub use self::granule::Granule;
-pub(crate) use self::table::{Departure, FastPath, SlotIndex, SlotTable};
+pub(crate) use self::growth::{Division, Growth};
+pub(crate) use self::level::Level;
+pub(crate) use self::shard::{Departure, Place};
+pub(crate) use self::table::SlotTable;
 
-/// The number of shards is 2 to this power. Models use few, to meet often.
-const SHARD_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
-
-/// Slots in a shard: with the header they fill 64 bytes.
-const SLOTS: usize = if cfg!(loom) { 2 } else { 7 };
+/// Slots in a shard: with what else it has they fill a cache line.
+const SLOTS: usize = if cfg!(loom) { 2 } else { 6 };

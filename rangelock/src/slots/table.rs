@@ -1,163 +1,322 @@
-//! The slot table: all shards of one lock, and the tree's view of them.
+//! The slot table: all levels of one lock, and the tree's view of them.
 //!
 //! Takes no lock; what it does for the tree is called under the tree's mutex.
 
-use super::granule::Granule;
-use super::shard::{Attempt, Shard};
-use super::word::Word;
-use super::{SHARD_BITS, SLOTS};
+use std::ptr::NonNull;
+
+use super::growth::{Division, Growth};
+use super::level::{Current, Level, View};
+use super::shard::{Departure, Held, Place, Request, Shard};
+use super::word::{Format, Word};
 use crate::mode::Mode;
 use crate::probe::Probe;
 use crate::span::Span;
+use crate::sync::Ordering::Relaxed;
+use crate::sync::{AtomicPtr, const_unless_modelled};
 use crate::tree::{Notice, Outside};
 
-/// Places for narrow requests outside the tree.
+/// Places for requests outside the tree.
+///
+/// On one cache line what everybody reads and growth alone writes, and on the next the inline
+/// level.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct SlotTable {
-    granule: Granule,
+    current: Current,
+    format: Format,
+    growth: Growth,
+    /// The youngest level on the heap, and by way of it all others; for the mutex and the end.
+    levels: AtomicPtr<Level>,
     probe: Probe,
-    shards: [Shard; 1 << SHARD_BITS],
+    inline: Shard,
 }
 
-/// Names one slot of a table. One field as wide as a pointer, because it shares an enum with one:
-/// to store two narrow ones and load them as one stalls the processor for longer than an atomic
-/// operation takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotIndex(usize);
-
-/// What became of a request that tried to go past the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FastPath {
-    /// It holds its range.
-    Held(SlotIndex),
-    /// The tree must decide.
-    Closed,
-    /// The tree must first reconsider those who wait for this range and mode, then decide.
-    ClosedAndNoticed,
-}
-
-/// A word that has left its slot, in the terms of the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
-    /// Nobody waits for it.
-    Unnoticed,
-    /// The tree must reconsider those who wait for this range and mode.
-    Noticed(Span, Mode),
-}
+// SAFETY: the pointers lead to levels, which are made of atomics and live as long as the table.
+unsafe impl Send for SlotTable {}
+// SAFETY: as above.
+unsafe impl Sync for SlotTable {}
 
 impl SlotTable {
-    /// Allocates a table without holders. The probe says which mistake to make.
-    pub(crate) fn new(granule: Granule, probe: Probe) -> Box<Self> {
-        Box::new(Self {
-            granule,
-            probe,
-            shards: std::array::from_fn(|_| Shard::new()),
-        })
+    const_unless_modelled! {
+        /// A table of one shard that grows as `growth` says.
+        pub(crate) const fn new(growth: Growth, probe: Probe) -> Self {
+            Self::with_inline(Shard::new(), growth, probe)
+        }
+
+        /// A table that takes nobody in.
+        pub(crate) const fn retired() -> Self {
+            let growth = Growth::new(Division::Adaptive);
+            Self::with_inline(Shard::new_retired(), growth, Probe::new())
+        }
+
+        const fn with_inline(inline: Shard, growth: Growth, probe: Probe) -> Self {
+            Self {
+                current: Current::inline(),
+                format: Format::new(growth.longest_granule().shift()),
+                growth,
+                levels: AtomicPtr::new(std::ptr::null_mut()),
+                probe,
+                inline,
+            }
+        }
     }
 
-    /// Takes a slot for a narrow request without the tree's mutex, if nothing speaks against it.
+    // ---- Without the mutex ----------------------------------------------------------------------
+
+    /// Takes the range alone in its shard, if nobody else is there.
     #[inline]
-    pub(crate) fn attempt(&self, span: Span, mode: Mode) -> FastPath {
-        let Some((shard, word)) = self.granule.locate(span, mode) else {
-            return FastPath::Closed;
+    pub(crate) fn alone(&self, span: Span, mode: Mode) -> Option<Place> {
+        let current = self.current.ticket();
+        let narrow = self.format.narrow(span, mode);
+        if current.is_inline() {
+            let word = narrow.or_else(|| Format::open_ended(span, mode))?;
+            return self.inline.try_alone(word);
+        }
+        // SAFETY: a ticket that is not inline is that of a level of this table, which lives.
+        let shards = unsafe { current.shards() };
+        shards.shard(shards.index_for(span)?).try_alone(narrow?)
+    }
+
+    /// Takes the range beside others, if nothing speaks against it. Calls `withdrawn` if the
+    /// request was taken for a holder for a moment, and somebody has seen it.
+    #[inline]
+    pub(crate) fn attempt(
+        &self,
+        span: Span,
+        mode: Mode,
+        withdrawn: impl FnOnce(Departure),
+    ) -> Option<Place> {
+        let view = self.current();
+        let request = self.narrow_request(span, mode)?;
+        let shard = view.shard(view.index_for(span)?);
+        if shard.is_calm() {
+            shard.uncrowd();
+            if let Some(place) = shard.try_alone(request.word) {
+                return Some(place);
+            }
+        }
+        if shard.is_pressing() {
+            self.growth.wish_for_room(view, shard, &request);
+        }
+        shard.attempt(&request, withdrawn, &self.probe)
+    }
+
+    /// Gives back what is held at a place.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds it, in this table.
+    #[inline]
+    pub(crate) unsafe fn release(&self, place: Place) -> Departure {
+        // SAFETY: passed on; levels live as long as the table.
+        unsafe { place.release() }
+    }
+
+    /// Narrows what is held at a place, or its mode. Nothing is changed unless a word can say it;
+    /// otherwise the answer is whether the tree must reconsider those who wait for the former range
+    /// and mode.
+    ///
+    /// # Safety
+    ///
+    /// As for `release`; the new range and mode exclude nobody whom the old ones did not.
+    pub(crate) unsafe fn replace(
+        &self,
+        place: &mut Place,
+        span: Span,
+        mode: Mode,
+    ) -> Option<Departure> {
+        let in_head = || match place.held() {
+            Held::InHead(_) => Format::open_ended(span, mode),
+            Held::InSlot(_) => None,
         };
-        match self.shards[shard].attempt(word, &self.probe) {
-            Attempt::Held(slot) => FastPath::Held(SlotIndex::new(shard, slot)),
-            Attempt::Refused => FastPath::Closed,
-            Attempt::RefusedAndNoticed => FastPath::ClosedAndNoticed,
+        let word = self.format.narrow(span, mode).or_else(in_head)?;
+        // SAFETY: passed on.
+        Some(unsafe { place.replace(word) })
+    }
+
+    /// The range held at a place.
+    pub(crate) fn span_of(&self, place: Place) -> Span {
+        place.held().span(self.format)
+    }
+
+    /// How a place is held.
+    pub(crate) fn mode_of(&self, place: Place) -> Mode {
+        place.held().word().mode()
+    }
+
+    /// What is held, as of now, with requests that are about to be refused.
+    pub(crate) fn visit(&self, mut look: impl FnMut(Span, Mode)) {
+        for held in self.current().shards().flat_map(Shard::held) {
+            look(held.span(self.format), held.word().mode());
         }
     }
 
-    /// Frees a slot that the caller holds.
+    // ---- Growth ---------------------------------------------------------------------------------
+
     #[inline]
-    pub(crate) fn release(&self, index: SlotIndex) -> Departure {
-        let left = self.shard(index).release(index.slot());
-        if left.is_contended() {
-            return self.noticed(index, left);
+    pub(crate) fn is_growth_wished_for(&self) -> bool {
+        self.growth.is_wished_for()
+    }
+
+    /// A younger level, if one was wished for.
+    pub(crate) fn plan_growth(&self) -> Option<Box<Level>> {
+        let plan = self.growth.take_wish()?;
+        Some(Level::new(plan.granule, plan.shard_bits))
+    }
+
+    /// A level with room for `ranges` ranges, unless the youngest has it.
+    pub(crate) fn plan_reserve(&self, ranges: usize) -> Option<Box<Level>> {
+        let view = self.current();
+        let plan = self.growth.plan_reserve(view, ranges)?;
+        Some(Level::new(plan.granule, plan.shard_bits))
+    }
+
+    /// Makes `level` the one that takes in newcomers, and lets somebody in it stand in for each
+    /// holder of the former one; for those whom it cannot represent, `adopt` is called.
+    ///
+    /// Under the tree's mutex; `linked` are the spans of its nodes.
+    pub(crate) fn grow(
+        &self,
+        mut level: Box<Level>,
+        linked: impl Iterator<Item = Span>,
+        mut adopt: impl FnMut(Span, Mode),
+    ) {
+        // SAFETY: the level lives as long as the table if it is taken, and this function if not.
+        let (former, view) = (
+            self.current(),
+            View::Heap(unsafe { level.ticket().shards() }),
+        );
+        if !view.is_finer_than(former, self.growth.longest_granule()) {
+            return;
         }
-        Departure::Unnoticed
+        for span in linked {
+            view.shards_of(span).for_each(Shard::close);
+        }
+        // The former level is closed for good before the first word is moved, so each is moved
+        // either now or never: who announces himself later withdraws unseen.
+        for shard in former.shards() {
+            shard.retire(|held| {
+                let (span, mode) = (held.span(self.format), held.word().mode());
+                if !self.stand_in(view, span, mode) {
+                    adopt(span, mode);
+                }
+            });
+        }
+        // Relaxed: used under the mutex only.
+        level.older = NonNull::new(self.levels.load(Relaxed));
+        let ticket = level.ticket();
+        self.levels.store(Box::into_raw(level), Relaxed);
+        self.current.set(ticket);
     }
 
-    #[cold]
-    fn noticed(&self, index: SlotIndex, left: Word) -> Departure {
-        let span = self.granule.span_of(index.shard(), left);
-        Departure::Noticed(span, left.mode())
+    fn stand_in(&self, view: View<'_>, span: Span, mode: Mode) -> bool {
+        let word = self.format.narrow(span, mode);
+        let shard = view.index_for(span).map(|index| view.shard(index));
+        word.zip(shard)
+            .is_some_and(|(word, shard)| shard.stand_in(word))
     }
 
-    /// The range held by way of a slot that the caller holds.
-    pub(crate) fn span_of(&self, index: SlotIndex) -> Span {
-        let word = self.shard(index).word(index.slot());
-        self.granule.span_of(index.shard(), word)
+    // ---- Levels ---------------------------------------------------------------------------------
+
+    /// The level that takes in newcomers.
+    #[inline]
+    fn current(&self) -> View<'_> {
+        let ticket = self.current.ticket();
+        if ticket.is_inline() {
+            return View::Inline(&self.inline);
+        }
+        // SAFETY: a ticket that is not inline is that of a level of this table, which lives.
+        View::Heap(unsafe { ticket.shards() })
     }
 
-    /// How many slots are taken, as of now.
-    pub(crate) fn taken(&self) -> usize {
-        self.shards.iter().map(Shard::taken).sum()
+    #[inline]
+    fn narrow_request(&self, span: Span, mode: Mode) -> Option<Request> {
+        let word = self.format.narrow(span, mode)?;
+        Some(self.request(span, mode, word))
     }
 
-    /// The counts of all headers.
+    #[inline]
+    fn request(&self, span: Span, mode: Mode, word: Word) -> Request {
+        Request {
+            span,
+            mode,
+            word,
+            format: self.format,
+        }
+    }
+
+    /// How many words are held, as of now.
     #[cfg(test)]
-    pub(crate) fn closings(&self) -> u64 {
-        self.shards.iter().map(Shard::header).sum()
+    pub(crate) fn taken(&self) -> usize {
+        let mut taken = 0;
+        self.visit(|_, _| taken += 1);
+        taken
     }
 
-    #[inline]
-    fn shard(&self, index: SlotIndex) -> &Shard {
-        &self.shards[index.shard()]
+    /// The counts of nodes of all shards that take in newcomers.
+    #[cfg(test)]
+    pub(crate) fn closings(&self) -> u32 {
+        self.current().shards().map(Shard::nodes).sum()
+    }
+
+    /// How many shards take in newcomers, and how long their granule is.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn shape(&self) -> (usize, u64) {
+        let view = self.current();
+        let granule = view.granule(self.growth.longest_granule());
+        (1 << view.shard_bits(), granule.len())
     }
 }
 
-impl SlotIndex {
-    #[inline]
-    fn new(shard: usize, slot: usize) -> Self {
-        debug_assert!(shard < 1 << SHARD_BITS && slot < SLOTS);
-        Self(shard << Self::SLOT_BITS | slot)
-    }
-
-    const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();
-
-    #[inline]
-    fn shard(self) -> usize {
-        self.0 >> Self::SLOT_BITS
-    }
-
-    #[inline]
-    fn slot(self) -> usize {
-        self.0 & ((1 << Self::SLOT_BITS) - 1)
+impl Drop for SlotTable {
+    fn drop(&mut self) {
+        // Relaxed: whoever drops the lock has seen all that was done to it.
+        let mut next = NonNull::new(self.levels.load(Relaxed));
+        while let Some(level) = next {
+            // SAFETY: `grow` made it from a box, only here is it taken back, and nobody else uses
+            // the table.
+            let level = unsafe { Box::from_raw(level.as_ptr()) };
+            next = level.older;
+        }
     }
 }
 
 impl Outside for SlotTable {
-    type Place = SlotIndex;
+    type Place = Place;
 
     #[inline]
     fn close(&self, span: Span) {
-        for shard in self.granule.shards_of(span) {
-            self.shards[shard].close();
-        }
+        self.current().shards_of(span).for_each(Shard::close);
     }
 
     #[inline]
     fn reopen(&self, span: Span) {
-        for shard in self.granule.shards_of(span) {
-            self.shards[shard].reopen();
-        }
+        self.current().shards_of(span).for_each(Shard::reopen);
     }
 
-    #[inline]
     fn blocks(&self, span: Span, mode: Mode, notice: Notice) -> bool {
-        self.granule.shards_of(span).any(|shard| {
-            let conflicts = |word: Word| {
-                mode.conflicts_with(word.mode()) && self.granule.span_of(shard, word).overlaps(span)
-            };
-            self.shards[shard].blocks(conflicts, notice, &self.probe)
-        })
+        let request = self.request(span, mode, Word::FREE);
+        self.current()
+            .shards_of(span)
+            .any(|shard| shard.blocks(&request, notice, &self.probe))
     }
 
-    #[inline]
-    fn settle(&self, span: Span, mode: Mode) -> Option<SlotIndex> {
-        let (shard, word) = self.granule.locate(span, mode)?;
-        let slot = self.shards[shard].occupy(word)?;
-        Some(SlotIndex::new(shard, slot))
+    fn settle(&self, span: Span, mode: Mode) -> Option<Place> {
+        let view = self.current();
+        let request = self.narrow_request(span, mode)?;
+        let shard = view.shard(view.index_for(span)?);
+        let place = shard.settle(&request);
+        if place.is_none() {
+            self.growth.note_full(view, shard, &request);
+        }
+        place
+    }
+
+    fn dismiss(&self, span: Span, mode: Mode) -> bool {
+        let view = self.current();
+        let word = self.format.narrow(span, mode);
+        let shard = view.index_for(span).map(|index| view.shard(index));
+        word.zip(shard)
+            .is_some_and(|(word, shard)| shard.dismiss(word))
     }
 }

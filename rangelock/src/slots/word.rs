@@ -1,45 +1,101 @@
-//! One slot's word: who uses which part of which granule, in 64 bits.
+//! One word of a shard: who uses which part of the range, in 64 bits, exactly.
 //!
 //! ```text
-//!   63     62     61         60 ..... 40    39 ..... 19   18 ..... 0
-//!   VALID  WRITE  CONTENDED  first offset   last offset   tag
+//!   63    62     61    60     59 ................................ 0
+//!   HELD  WRITE  FLAG  OTHER  first (60 - L bits) | length - 1 (L bits)
+//!                             or, in a head with OTHER: first (60 bits), and all that follows it
 //! ```
 //!
-//! The tag and the shard in which the word stands name the granule exactly (`granule.rs`); the
-//! offsets, both inclusive, are within the granule. A free slot is all zero, and a taken one never
-//! is, because of `VALID`. Touches nothing; takes no lock.
+//! `L` is chosen once for a lock ([`Format`]). What `FLAG` and `OTHER` mean depends on where the
+//! word stands (`shard.rs`). A free word is all zero; one that is neither free nor held speaks of
+//! nobody. Touches nothing; takes no lock.
+
+use std::num::NonZeroU64;
 
 use crate::mode::Mode;
+use crate::span::Span;
 
-pub(super) const TAG_BITS: u32 = 19;
-pub(super) const OFFSET_BITS: u32 = 21;
-
-const VALID: u64 = 1 << 63;
+const HELD: u64 = 1 << 63;
 const WRITE: u64 = 1 << 62;
-const CONTENDED: u64 = 1 << 61;
-const FIRST_SHIFT: u32 = TAG_BITS + OFFSET_BITS;
-const LAST_SHIFT: u32 = TAG_BITS;
-const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
-const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+const FLAG: u64 = 1 << 61;
+/// In a head: the range is open-ended. In a slot: the holder is at home in a former level.
+const OTHER: u64 = 1 << 60;
+const PAYLOAD_BITS: u32 = 60;
+const PAYLOAD: u64 = (1 << PAYLOAD_BITS) - 1;
+/// Only in the head of a shard, and only where `HELD` is not.
+const SETTLING: u64 = 1;
 
-/// The content of a slot.
+/// How the words of one lock are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word(u64);
+pub(super) struct Format {
+    length_bits: u32,
+}
+
+impl Format {
+    pub(super) const fn new(length_bits: u32) -> Self {
+        Self { length_bits }
+    }
+
+    /// The word of a request for at most 2^`L` units below 2^(60 - `L`).
+    #[inline]
+    pub(super) fn narrow(self, span: Span, mode: Mode) -> Option<Word> {
+        let length_less_one = span.last - span.first;
+        let fits = (length_less_one >> self.length_bits)
+            | (span.first >> (PAYLOAD_BITS - self.length_bits));
+        (fits == 0).then(|| {
+            Word(HELD | write_bit(mode) | span.first << self.length_bits | length_less_one)
+        })
+    }
+
+    /// The word of a request for everything from some unit below 2^60 on; for heads only.
+    #[inline]
+    pub(super) fn open_ended(span: Span, mode: Mode) -> Option<Word> {
+        (span.last == u64::MAX && span.first <= PAYLOAD)
+            .then(|| Word(HELD | write_bit(mode) | OTHER | span.first))
+    }
+
+    /// What the held word of a slot speaks of.
+    #[inline]
+    pub(super) fn span_in_slot(self, word: Word) -> Span {
+        let payload = word.0 & PAYLOAD;
+        let first = payload >> self.length_bits;
+        let length_less_one = payload & ((1 << self.length_bits) - 1);
+        Span {
+            first,
+            last: first + length_less_one,
+        }
+    }
+
+    /// What the held word of a head speaks of.
+    #[inline]
+    pub(super) fn span_in_head(self, word: Word) -> Span {
+        if word.0 & OTHER == 0 {
+            return self.span_in_slot(word);
+        }
+        Span {
+            first: word.0 & PAYLOAD,
+            last: u64::MAX,
+        }
+    }
+}
+
+#[inline]
+fn write_bit(mode: Mode) -> u64 {
+    match mode {
+        Mode::Read => 0,
+        Mode::Write => WRITE,
+    }
+}
+
+/// The content of a slot or of the head of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word(u64);
 
 impl Word {
     pub(super) const FREE: Self = Self(0);
-
-    /// A taken slot. The offsets are below 2^`OFFSET_BITS`, the tag below 2^`TAG_BITS`.
-    #[inline]
-    pub(super) fn new(mode: Mode, first_offset: u64, last_offset: u64, tag: u64) -> Self {
-        debug_assert!(first_offset <= last_offset && last_offset <= OFFSET_MASK);
-        debug_assert!(tag <= TAG_MASK);
-        let write = match mode {
-            Mode::Read => 0,
-            Mode::Write => WRITE,
-        };
-        Self(VALID | write | first_offset << FIRST_SHIFT | last_offset << LAST_SHIFT | tag)
-    }
+    /// `FLAG` and nothing else.
+    pub(super) const FLAGGED: Self = Self(FLAG);
+    pub(super) const SETTLING: Self = Self(SETTLING);
 
     #[inline]
     pub(super) fn from_bits(bits: u64) -> Self {
@@ -47,13 +103,31 @@ impl Word {
     }
 
     #[inline]
-    pub(super) fn bits(self) -> u64 {
+    pub(super) const fn bits(self) -> u64 {
         self.0
     }
 
+    /// The bits of a held word.
     #[inline]
-    pub(super) fn is_free(self) -> bool {
-        self == Self::FREE
+    pub(super) fn held_bits(self) -> NonZeroU64 {
+        debug_assert!(self.is_held());
+        NonZeroU64::new(HELD).expect("a bit") | self.0
+    }
+
+    #[inline]
+    pub(super) fn is_held(self) -> bool {
+        self.0 & HELD != 0
+    }
+
+    #[inline]
+    pub(super) fn is_flagged(self) -> bool {
+        self.0 & FLAG != 0
+    }
+
+    /// Of the head: somebody is finding out whether the shard is quiet.
+    #[inline]
+    pub(super) fn is_settling(self) -> bool {
+        self.0 & (HELD | SETTLING) == SETTLING
     }
 
     #[inline]
@@ -65,40 +139,26 @@ impl Word {
         }
     }
 
-    /// Whether somebody waits for this one to leave.
     #[inline]
-    pub(super) fn is_contended(self) -> bool {
-        self.0 & CONTENDED != 0
+    pub(super) fn flagged(self) -> Self {
+        Self(self.0 | FLAG)
     }
 
+    /// As it was put there.
     #[inline]
-    pub(super) fn contended(self) -> Self {
-        Self(self.0 | CONTENDED)
+    pub(super) fn unflagged(self) -> Self {
+        Self(self.0 & !FLAG)
     }
 
+    /// The same for a slot, on behalf of somebody at home elsewhere.
     #[inline]
-    pub(super) fn first_offset(self) -> u64 {
-        self.0 >> FIRST_SHIFT & OFFSET_MASK
+    pub(super) fn standing_in(self) -> Self {
+        Self(self.0 | OTHER)
     }
 
+    /// What is left in a retired shard of a word for which another stands in elsewhere.
     #[inline]
-    pub(super) fn last_offset(self) -> u64 {
-        self.0 >> LAST_SHIFT & OFFSET_MASK
-    }
-
-    #[inline]
-    pub(super) fn tag(self) -> u64 {
-        self.0 & TAG_MASK
-    }
-
-    /// Whether two words of one shard exclude each other. A free slot excludes nobody.
-    #[inline]
-    pub(super) fn conflicts_with(self, other: Self) -> bool {
-        let same_granule = (self.0 ^ other.0) & (VALID | TAG_MASK) == 0;
-        let one_writes = (self.0 | other.0) & WRITE != 0;
-        same_granule
-            && one_writes
-            && self.first_offset() <= other.last_offset()
-            && other.first_offset() <= self.last_offset()
+    pub(super) fn moved(self) -> Self {
+        Self(self.0 & !HELD | FLAG)
     }
 }

@@ -1,4 +1,4 @@
-//! The 64-bit words of the slots, and the barrier between an announcement and what follows it.
+//! The atomics of the slots, and the barrier between an announcement and what follows it.
 //!
 //! Takes no lock.
 //!
@@ -18,9 +18,9 @@
 //! the models rely on.
 
 #[cfg(loom)]
-pub(crate) use ::loom::sync::atomic::AtomicU64;
+pub(crate) use ::loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::AtomicU64;
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// Stands between a `SeqCst` read-modify-write and the `SeqCst` loads that must not miss what was
 /// written before it.

@@ -10,6 +10,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 pub(super) use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+use super::Expiry;
 
 /// As on Linux: the price of a sleep is much the same everywhere.
 pub(super) const fn spin_rounds() -> u32 {
@@ -69,6 +72,27 @@ pub(super) fn wait(word: &AtomicU32, expected: u32) {
                 .unwrap_or_else(PoisonError::into_inner),
         );
     }
+}
+
+/// Sleeps while `word` holds `expected`, but not beyond `deadline`; may return early.
+pub(super) fn wait_until(word: &AtomicU32, expected: u32, deadline: Instant) -> Expiry {
+    let bucket = Bucket::of(word);
+    let guard = bucket.lock();
+    // As in `wait`.
+    if word.load(Relaxed) != expected {
+        return Expiry::NotYet;
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Expiry::Passed;
+    }
+    drop(
+        bucket
+            .changed
+            .wait_timeout(guard, left)
+            .unwrap_or_else(PoisonError::into_inner),
+    );
+    Expiry::NotYet
 }
 
 /// Wakes the threads sleeping on `word`. The word is not read and may be gone.

@@ -3,6 +3,9 @@
 //! Touches the kernel and `errno` (which it restores). Takes no lock.
 
 pub(super) use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use super::Expiry;
 
 /// Rounds of spinning; round `n` pauses `2^n` times, so about a hundred pauses in all.
 pub(super) const fn spin_rounds() -> u32 {
@@ -24,17 +27,42 @@ impl RaceWitness {
 
 /// Sleeps while `word` holds `expected`; may return early.
 pub(super) fn wait(word: &AtomicU32, expected: u32) {
-    let no_timeout = std::ptr::null::<libc::timespec>();
+    futex_wait(word, expected, None);
+}
+
+/// Sleeps while `word` holds `expected`, but not beyond `deadline`; may return early.
+pub(super) fn wait_until(word: &AtomicU32, expected: u32, deadline: Instant) -> Expiry {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Expiry::Passed;
+    }
+    // FUTEX_WAIT counts down on CLOCK_MONOTONIC, the clock of `Instant`. A sleep that is cut short
+    // does no harm: the caller comes back, and what is left is computed anew.
+    futex_wait(word, expected, Some(&timespec(left)));
+    Expiry::NotYet
+}
+
+/// `SYS_futex` takes two machine words, which is what `timespec` is wherever this builds.
+fn timespec(duration: Duration) -> libc::timespec {
+    const { assert!(size_of::<libc::timespec>() == 2 * size_of::<libc::c_long>()) };
+    libc::timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().cast_signed().into(),
+    }
+}
+
+fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<&libc::timespec>) {
+    let timeout = timeout.map_or(std::ptr::null(), std::ptr::from_ref);
     preserving_errno(|| {
         // SAFETY: FUTEX_WAIT reads one aligned u32, which `word` keeps alive for the whole call,
-        // and a null timeout means none.
+        // and the timeout, which is null, meaning none, or borrowed by the caller.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
                 word.as_ptr(),
                 libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
                 expected,
-                no_timeout,
+                timeout,
             );
         }
     });

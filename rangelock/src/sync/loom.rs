@@ -7,9 +7,12 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::time::Instant;
 
 use ::loom::sync::atomic::Ordering::Relaxed;
 use ::loom::thread::{self, Thread};
+
+use super::Expiry;
 
 /// loom's atomic, which in addition tells loom when its memory goes away: an access by another
 /// thread that is not ordered before that is a found race, such as a waker that looks at a word too
@@ -80,6 +83,20 @@ pub(super) fn wait(word: &AtomicU32, expected: u32) {
     SLEEPERS.with_borrow_mut(|sleepers| {
         sleepers.retain(|(at, thread)| *at != address || thread.id() != current.id());
     });
+}
+
+/// Sleeps while `word` holds `expected`, until the schedule says that the deadline has passed.
+///
+/// It has passed as soon as the word was looked at. All that others may do during a sleep they may
+/// also do before the look, so in some schedules the change comes before it and in some after. To
+/// yield here would take schedules away: loom lets another thread make its next step first.
+pub(super) fn wait_until(word: &AtomicU32, expected: u32, _deadline: Instant) -> Expiry {
+    // A read-modify-write for the reason given in `wait`.
+    if word.fetch_add(0, Relaxed) == expected {
+        Expiry::Passed
+    } else {
+        Expiry::NotYet
+    }
 }
 
 /// Wakes one thread sleeping on `word`. The word is not read and may be gone.

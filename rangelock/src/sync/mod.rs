@@ -5,20 +5,23 @@
 //! | This crate's primitive | File | Built from |
 //! |---|---|---|
 //! | [`Mutex`], guards the tree | `mutex.rs` | one `AtomicU32`, `wait`, `wake_one` |
-//! | [`WaitWord`], one sleeping request | `wait_word.rs` | one `AtomicU32`, `wait`, `wake_one` |
+//! | [`WaitWord`], one sleeping request | `wait_word.rs` | the same, and `wait_until` |
 //!
 //! `linux.rs` gives the futex system call, `fallback.rs` the same contract from standard mutexes
 //! and condition variables, `loom.rs` the same contract inside a loom model, so that loom explores
 //! the very algorithms that run in production. These files are the only ones in the crate that name
 //! `std::sync`, `libc` or `loom` outside tests.
 //!
-//! `atomic.rs` has the words of the slots, which nobody sleeps on, and their barrier.
+//! `atomic.rs` has the words of the slots, which nobody sleeps on, and their barrier; `clock.rs`
+//! has a stopwatch.
 //!
 //! # What a platform provides
 //!
 //! * `AtomicU32`, the word both primitives are made of.
 //! * `wait(word, expected)`: sleeps if `word` still holds `expected`, atomically with respect to
 //!   `wake_one`; may return early for no reason.
+//! * `wait_until(word, expected, deadline)`: the same, but not beyond the deadline. It says whether
+//!   that has passed; in a model it passes whenever the schedule says so.
 //! * `wake_one(address)`: wakes at least one thread sleeping on that address, if any. It never
 //!   reads the word, so the memory may be gone by then.
 //! * `spin_rounds()`: how long to spin before sleeping.
@@ -28,6 +31,7 @@
 //! so a request may wait inside a signal handler.
 
 mod atomic;
+mod clock;
 mod mutex;
 mod wait_word;
 
@@ -56,11 +60,20 @@ use linux as platform;
 #[cfg(loom)]
 use loom as platform;
 
+pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
 
-pub(crate) use atomic::{AtomicU64, fence_after_announcing};
+pub(crate) use atomic::{AtomicPtr, AtomicU32, AtomicU64, fence_after_announcing};
+pub(crate) use clock::Stopwatch;
 pub(crate) use mutex::{Mutex, MutexGuard};
 pub(crate) use wait_word::{Spin, WaitWord};
+
+/// Whether the deadline of a wait has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    Passed,
+    NotYet,
+}
 
 /// Declares functions `const`, except in a loom model, whose atomics cannot be made in a constant.
 macro_rules! const_unless_modelled {

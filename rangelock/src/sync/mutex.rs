@@ -86,11 +86,6 @@ impl<T> Mutex<T> {
     fn wake_one(&self) {
         platform::wake_one(&raw const self.word);
     }
-
-    /// The value, with no need to lock: the caller holds the only reference.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<T> fmt::Debug for Mutex<T> {

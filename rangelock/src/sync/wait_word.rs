@@ -14,6 +14,9 @@
 //!      └────────────▶ GRANTED ◀───────────┘
 //! ```
 //!
+//! A wait that ends at its deadline leaves the word `PARKED`. The waiter may then wait once more,
+//! or make sure by other means that no grant is on its way and forget the word.
+//!
 //! # Invariants
 //!
 //! 1. `arm` runs before the node is visible to any other thread, once for each blocked request.
@@ -21,9 +24,10 @@
 //! 3. After `GRANTED` is written, the granting thread does not touch the node.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Instant;
 
 use super::platform::{self, AtomicU32};
-use super::spin_until;
+use super::{Expiry, spin_until};
 
 const PENDING: u32 = 0;
 const PARKED: u32 = 1;
@@ -60,22 +64,46 @@ impl WaitWord {
 
     /// Returns once granted.
     pub(crate) fn wait(&self, spin: Spin) {
-        // Each Acquire here pairs with the Release of `grant`: without it this thread could work on
-        // the range and not yet see what earlier holders did to it.
-        let granted = || self.word.load(Acquire) == GRANTED;
-        if spin == Spin::Briefly && spin_until(granted) {
+        if self.is_granted_before_sleep(spin) {
             return;
         }
-        if self
-            .word
-            .compare_exchange(PENDING, PARKED, Relaxed, Acquire)
-            .is_err()
-        {
-            return;
-        }
-        while !granted() {
+        while !self.is_granted() {
             platform::wait(&self.word, PARKED);
         }
+    }
+
+    /// Returns true once granted, or false after `deadline`. In the latter case a grant may still
+    /// come.
+    pub(crate) fn wait_until(&self, spin: Spin, deadline: Instant) -> bool {
+        if self.is_granted_before_sleep(spin) {
+            return true;
+        }
+        while !self.is_granted() {
+            if platform::wait_until(&self.word, PARKED, deadline) == Expiry::Passed {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[inline]
+    fn is_granted(&self) -> bool {
+        // Acquire pairs with the Release of `grant`: without it this thread could work on the range
+        // and not yet see what earlier holders did to it.
+        self.word.load(Acquire) == GRANTED
+    }
+
+    /// Spins if asked to, then announces a sleep unless there is no more need for one.
+    fn is_granted_before_sleep(&self, spin: Spin) -> bool {
+        if spin == Spin::Briefly && spin_until(|| self.is_granted()) {
+            return true;
+        }
+        // The word is PARKED already if an earlier wait ended at its deadline. Acquire as in
+        // `is_granted`.
+        let before = self
+            .word
+            .compare_exchange(PENDING, PARKED, Relaxed, Acquire);
+        before == Err(GRANTED)
     }
 
     /// Lets the waiting thread go on.
@@ -87,8 +115,9 @@ impl WaitWord {
     pub(crate) unsafe fn grant(this: *const Self) {
         // SAFETY: the caller promises that the word is alive; no reference is formed.
         let word = unsafe { &raw const (*this).word };
-        // Release pairs with the Acquire in `wait`. A swap and not a store, because whether there
-        // is somebody to wake must be learnt in the very access that may end the word's life.
+        // Release pairs with the Acquires of `is_granted` and `is_granted_before_sleep`. A swap and
+        // not a store, because whether there is somebody to wake must be learnt in the very access
+        // that may end the word's life.
         // SAFETY: the word lives until the swap, and the reference made for it ends with it.
         let before = unsafe { (*word).swap(GRANTED, Release) };
         debug_assert_ne!(before, GRANTED, "a request was granted twice");

@@ -10,7 +10,7 @@
 //! # Invariants
 //!
 //! 1. Between calls, `max_last` of every linked node is the maximum of `last` over its subtree.
-//! 2. A linked node is alive, does not move, and keeps its range, mode and sequence.
+//! 2. A linked node is alive, does not move, and keeps its range and sequence.
 
 use std::ptr::NonNull;
 
@@ -41,8 +41,8 @@ impl IntervalTree {
     ///
     /// # Safety
     ///
-    /// The node is not linked, is alive and stays where it is until it is removed, and its range,
-    /// mode and sequence stay as they are (Invariant 2).
+    /// The node is not linked, is alive and stays where it is until it is removed, and its range
+    /// and sequence stay as they are (Invariant 2).
     #[inline]
     pub(super) unsafe fn insert(&mut self, node: NonNull<Node>) {
         self.nodes.insert(node);

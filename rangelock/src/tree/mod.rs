@@ -5,7 +5,7 @@
 //! The obvious range lock keeps granted ranges only and lets those who lose a conflict try again
 //! when somebody leaves. It wakes threads that cannot go on, and a wide request starves behind a
 //! stream of narrow ones. This one keeps the waiting requests in the tree too, each with the number
-//! of conflicting requests that came before it. The idea is Jan Kara's (2013), the reader/writer
+//! of conflicting requests that it must wait for. The idea is Jan Kara's (2013), the reader/writer
 //! form Davidlohr Bueso's ("locking: Introduce range reader/writer lock", linux-kernel, 2018 and
 //! 2019). In short:
 //!
@@ -13,17 +13,29 @@
 //! * A release wakes exactly those it unblocks, and hands them the range: who wakes up holds it.
 //! * O((1 + overlaps) log n) under the mutex; nothing allocates, the nodes are the callers'.
 //!
+//! | File | What it does to the order |
+//! |---|---|
+//! | `blocking.rs`, `timed.rs` | a thread comes, waits, to a deadline or without one, and leaves |
+//! | `queue.rs` | requests come now and wait later: tasks, and several at once |
+//! | `change.rs` | what is held becomes less, more, two, or comes in from outside |
+//! | `state.rs` | the order itself: who comes, who leaves, who is granted by that |
+//! | `wake_list.rs`, `tasks.rs` | telling those who were granted |
+//! | `interval.rs`, `links.rs`, `node.rs`, `pool.rs` | where the nodes are, and how they are found |
+//! | `outside.rs` | holders that are no nodes |
+//! | `inspect.rs` | what can be seen of all this |
+//!
 //! # States of a node
 //!
 //! ```text
-//!               enter, nobody conflicts
-//!   unlinked ───────────────────────────────────────▶ granted
-//!     ▲   │                                            ▲   │
-//!     │   │ enter, somebody conflicts last conflicting │   │
-//!     │   └─────────────────▶ waiting ─────────────────┘   │
-//!     │                              earlier one leaves    │
-//!     └────────────────────────────────────────────────────┘
-//!                              leave
+//!              enter, nobody conflicts; adopt; the upper part of a split
+//!   unlinked ────────────────────────────────────────────────────────────▶ granted─┐ downgrade,
+//!    ▲ ▲ │                                                                ▲   │  ▲ │ try_upgrade,
+//!    │ │ │ enter, somebody conflicts         the last one ahead leaves or │   │  └─┘ shrink, split
+//!    │ │ └─────────────────────────▶ waiting ─────────────────────────────┘   │
+//!    │ │    cancel, or a deadline       │      gives up, or is no longer      │
+//!    │ └────────────────────────────────┘      in the way after a change      │
+//!    └────────────────────────────────────────────────────────────────────────┘
+//!                                    leave, or cancel
 //! ```
 //!
 //! `granted` and `waiting` are both linked, and without outsiders they differ only in `ahead`. For
@@ -42,21 +54,64 @@
 //! All hold whenever the mutex is free.
 //!
 //! 1. A node is linked from the moment its request takes its place in the order until it leaves.
-//! 2. `sequence` grows with arrival, and arrival is the moment the request holds the mutex.
-//! 3. `ahead` of a linked node is the number of linked nodes that overlap it, conflict with it and
-//!    have a lower `sequence`.
+//! 2. `sequence` of those that entered grows with arrival, and arrival is the moment the request
+//!    holds the mutex. Requests made in one call arrive together: no other comes between.
+//! 3. A linked node comes before another if it is granted and the other waits, or if both wait and
+//!    its `sequence` is lower. `ahead` of a waiting node is the number of linked nodes that overlap
+//!    it, conflict with it and come before it. `ahead` of a granted node is zero.
 //! 4. A linked request holds its range exactly while it is `Granted`. It is `Waiting` if
 //!    `ahead > 0`, and also if `ahead == 0` and an outsider is in its way that will tell.
 //! 5. `waiting` is the number of linked nodes that are `Waiting`.
-//! 6. A node becomes granted by a release exactly once for each time it waited, and is then woken
-//!    exactly once, after the mutex is free again.
-//! 7. The span of every linked node is closed to outsiders (`outside.rs`).
+//! 6. A waiting node is granted at most once, and its owner is then told exactly once, after the
+//!    mutex is free again, if there is somebody to tell: a thread that sleeps or is about to, or a
+//!    task that has left its waker. An owner that is neither looks, under the mutex, before it
+//!    becomes one of them.
+//! 7. A granted node has a waker exactly while it is on the list of tasks to be told. Whoever
+//!    grants uses the node of a task under the mutex only, and the node of a thread until it has
+//!    written the wait word; so does the owner, who gives up a thread's node only after that word.
+//! 8. The span of every linked node is closed to outsiders (`outside.rs`).
 //!
-//! Exclusion: of two linked nodes that conflict, the later one counts the earlier (Invariant 3), so
-//! it is not granted (Invariant 4). Progress: the linked node with the lowest sequence counts
-//! nobody and so is granted, unless outsiders are in its way, who were there before it or leave at
-//! once (Invariant 7); and whoever leaves lowers the count of every node that counted it, or has it
-//! reconsidered.
+//! *Exclusion.* Of two linked nodes that overlap and conflict, not both are granted: whichever was
+//! granted second, by entering or after a wait, had counted the other, which came before it
+//! (Invariant 3). The changes keep this: only an upgrade adds conflicts, and it is refused if
+//! another holds; adopting moves what is held already.
+//!
+//! *Progress.* Among the waiting nodes the one with the lowest sequence counts granted ones only.
+//! Whoever holds leaves some day, and lowers every node that counted it, or has it reconsidered;
+//! who comes to zero is granted unless outsiders are in its way, who were there before it or leave
+//! at once (Invariant 8), and will tell.
+//!
+//! # Why each step keeps Invariant 3
+//!
+//! The question is always whom to lower and whom to raise; `X` is the node that changes.
+//!
+//! | Step | Waiting nodes that overlap `X` and |
+//! |---|---|
+//! | enter | none: what waits came before; `X` counts all that are here |
+//! | grant | none: see below |
+//! | leave (granted) | conflict: lowered |
+//! | cancel, deadline (waiting) | conflict and have a higher sequence: lowered |
+//! | downgrade | read: lowered, for two readers do not conflict |
+//! | upgrade | read: raised, whatever their sequence, for what is granted comes before them |
+//! | shrink | conflict, and do not overlap what is kept: lowered |
+//! | split | conflict, and overlap both parts: raised |
+//! | adopt | conflict: raised |
+//!
+//! A grant changes no count. Those behind `X` have counted it while it waited and go on counting
+//! it. One that waits with a lower sequence and conflicts would have been counted by `X`, so `X`
+//! would not have been granted.
+//!
+//! # Two ways to be told
+//!
+//! A thread sleeps until its word is written, so its node stays, and the granting thread may use it
+//! until then without the mutex. At a deadline the thread asks under the mutex whether it still
+//! waits. If it does, nobody is about to grant it, and it leaves. If it does not, the grant is
+//! on its way; the thread waits for the word, which is a few steps off, and keeps the grant.
+//!
+//! A task must not be made to wait for anything, neither when it is polled nor when it is dropped,
+//! and that may happen at any time. So wakers are taken out of their nodes under the mutex, a batch
+//! at a time, and called without it. A task that finds itself granted takes its node off the list,
+//! and nobody has a pointer to it any more.
 //!
 //! # Outsiders
 //!
@@ -67,51 +122,85 @@
 //! look for all of them once more. Where there are no outsiders ([`Nobody`]), nothing is left of
 //! this in the machine code.
 //!
+//! An outsider can be moved into the tree ([`TreeLock::adopt_pooled`]), for a change that can only
+//! be made there. Its span is closed, a granted node is linked for it, and only then is its place
+//! given up.
+//!
+//! * *Nobody gets in meanwhile.* Newcomers announced after the closing find all closed. One that
+//!   was announced before may have looked at the closing too early, and looks at the places next;
+//!   so the place is kept until no such announcement is left (Invariant 3 of `outside.rs`).
+//! * *No wake-up is lost.* With its place the outsider loses its duty to tell those who asked it
+//!   to. But they asked because they conflict with it, and a request asks and is linked under one
+//!   hold of the mutex. So they are all linked when the node is, and count it from then on: they
+//!   are lowered when it leaves, and ask again who is in their way when they come to zero. Those
+//!   that come later count it from the start.
+//! * *Nobody is overtaken.* Whoever waits for the outsider now waits for a granted node, which
+//!   comes before all that wait (Invariant 3); its sequence, 0, is of no account.
+//!
 //! # Three mistakes of the kernel patch, and where they are avoided
 //!
 //! 1. It forgets that a departing request was a reader before it has looked at all the others, so
-//!    readers are credited with a release they never waited for, and can join a writer. Here the
-//!    modes are constant while a node is linked, and [`State::leave`] asks the same question of
-//!    each overlapping node that [`State::count_ahead`] asked when it counted.
+//!    readers are credited with a departure they never waited for, and can join a writer. It does
+//!    so when a wait is broken off. Here modes change only by a downgrade or an upgrade, which look
+//!    after those concerned at once; and [`State::leave`] and [`State::abandon`] ask the same
+//!    question of each overlapping node that [`State::count_ahead`] asked when it counted.
 //! 2. `range_is_locked` takes its spinlock twice. Here the mutex is released by dropping its guard.
 //! 3. Its write-trylock fails if the request lies between the first and the last held byte, even in
 //!    a hole. Here a try asks the tree.
 //!
 //! # Locks and memory orderings
 //!
-//! The mutex is a leaf: nothing else is locked and nothing is allocated or woken under it. Data in
-//! the range is handed over twice: by the mutex (each release, and each request that need not wait,
-//! pass through it) and by the wait word (Release in `grant`, Acquire in `wait`).
+//! The mutex is a leaf: nothing else is locked, nothing is allocated and no code of a waker runs
+//! under it. Data in the range is handed over twice: by the mutex (each release, and each request
+//! that need not wait, pass through it) and by the wait word (Release in `grant`, Acquire in
+//! `wait`). A task sees under the mutex that it was granted.
 
+mod blocking;
+mod change;
+mod inspect;
 mod interval;
 mod links;
+mod moved;
 mod node;
 mod outside;
 mod pool;
+mod queue;
 mod state;
+mod tasks;
+mod timed;
 mod wake_list;
 
 #[cfg(all(test, not(loom)))]
 #[path = "tests/interval_model.rs"]
 mod interval_model_tests;
+#[cfg(all(test, loom))]
+#[path = "tests/loom/mod.rs"]
+mod loom_tests;
 #[cfg(all(test, not(loom)))]
-#[path = "tests/order_model.rs"]
+#[path = "tests/operations.rs"]
+mod operations_tests;
+#[cfg(all(test, not(loom)))]
+#[path = "tests/order/mod.rs"]
 mod order_model_tests;
+#[cfg(test)]
+#[path = "tests/outsiders.rs"]
+mod outsiders;
+#[cfg(all(test, not(loom)))]
+#[path = "tests/storm.rs"]
+mod storm_tests;
 
-use std::convert::Infallible;
 use std::ptr::NonNull;
 
-use self::node::Standing;
 use self::pool::Chunk;
-use self::state::{Admission, State};
-use crate::mode::Mode;
-#[cfg(test)]
-use crate::probe::Probe;
-use crate::span::Span;
-use crate::sync::{Mutex, MutexGuard, Spin, WaitWord, const_unless_modelled};
+use self::state::State;
+use self::tasks::Wakers;
+use self::wake_list::WakeList;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, Stopwatch, const_unless_modelled};
 
-pub(crate) use self::node::Node;
+pub(crate) use self::inspect::{Census, TreeCounters};
+pub(crate) use self::node::{Node, Standing};
 pub(crate) use self::outside::{Nobody, Notice, Outside};
+pub(crate) use self::queue::Enqueued;
 
 /// The lock without its guards: callers keep track of nodes themselves.
 ///
@@ -119,6 +208,8 @@ pub(crate) use self::outside::{Nobody, Notice, Outside};
 /// are theirs.
 pub(crate) struct TreeLock {
     state: Mutex<State>,
+    /// The longest wait so far. Beside the mutex, so that who has waited need not take it again.
+    longest_wait_ns: AtomicU64,
 }
 
 /// Where a granted request stands.
@@ -130,182 +221,36 @@ pub(crate) enum Holding<P> {
     Outside(P),
 }
 
-impl Holding<Infallible> {
-    /// The same where there are outsiders: this one is linked.
-    #[inline]
-    pub(crate) fn inside<P>(self) -> Holding<P> {
-        match self {
-            Self::Linked(node) => Holding::Linked(node),
-            Self::Outside(nowhere) => match nowhere {},
-        }
-    }
-}
-
 impl TreeLock {
     const_unless_modelled! {
         pub(crate) const fn new() -> Self {
-            Self { state: Mutex::new(State::new()) }
+            Self { state: Mutex::new(State::new()), longest_wait_ns: AtomicU64::new(0) }
         }
     }
 
-    /// Makes sure that `nodes` pooled nodes can be in use at once without another allocation.
-    pub(crate) fn reserve(&mut self, nodes: usize) {
-        if nodes != 0 {
-            self.state.get_mut().pool.add(Chunk::new(nodes));
-        }
+    /// Makes sure that `nodes` more pooled nodes can be in use at once before there is another
+    /// allocation. Locks: the tree's mutex, but not while it allocates.
+    pub(crate) fn reserve(&self, nodes: usize) {
+        drop(self.lock_with_nodes(nodes));
     }
 
-    /// Waits until the range requested in `node` is granted. Locks: the tree's mutex.
-    ///
-    /// # Safety
-    ///
-    /// The node is alive and not linked; it stays where it is, untouched by the caller, until
-    /// [`unlock`](Self::unlock) was called for it, unless the request ends up outside.
+    /// Lets go of the mutex and tells those who were granted under it (Invariant 6).
     #[inline]
-    pub(crate) unsafe fn lock<O: Outside>(
-        &self,
-        outside: &O,
-        node: NonNull<Node>,
-    ) -> Holding<O::Place> {
-        // SAFETY: the caller keeps the node alive.
-        let request = unsafe { node.as_ref() };
-        let mut state = self.state.lock();
-        match state.admit(outside, request.span(), request.mode()) {
-            Admission::Outside(place) => Holding::Outside(place),
-            Admission::Link(standing, ahead) => {
-                // SAFETY: passed on from the caller.
-                unsafe { state.enter(node, standing, ahead) };
-                drop(state);
-                if standing == Standing::Waiting {
-                    wait_for_grant(&request.wait, ahead);
-                }
-                Holding::Linked(node)
-            }
+    fn tell(&self, state: MutexGuard<'_, State>, unblocked: WakeList) {
+        if !unblocked.is_empty() {
+            self.tell_all(state, unblocked);
         }
     }
 
-    /// Grants the range requested in `node` if that needs no wait. Locks: the tree's mutex.
-    ///
-    /// # Safety
-    ///
-    /// As for [`lock`](Self::lock); without a result the node was left alone.
-    #[inline]
-    pub(crate) unsafe fn try_lock<O: Outside>(
-        &self,
-        outside: &O,
-        node: NonNull<Node>,
-    ) -> Option<Holding<O::Place>> {
-        // SAFETY: the caller keeps the node alive.
-        let request = unsafe { node.as_ref() };
-        let mut state = self.state.lock();
-        match state.admit_at_once(outside, request.span(), request.mode())? {
-            Admission::Outside(place) => Some(Holding::Outside(place)),
-            Admission::Link(standing, ahead) => {
-                // SAFETY: passed on from the caller.
-                unsafe { state.enter(node, standing, ahead) };
-                Some(Holding::Linked(node))
-            }
-        }
-    }
-
-    /// Gives the range back and wakes those who waited for it only. Locks: the tree's mutex.
-    ///
-    /// # Safety
-    ///
-    /// The node's range was granted by this lock and not given back since.
-    #[inline]
-    pub(crate) unsafe fn unlock<O: Outside>(&self, outside: &O, node: NonNull<Node>) {
-        let mut state = self.state.lock();
-        // SAFETY: passed on from the caller.
-        let unblocked = unsafe { state.leave(outside, node) };
-        drop(state);
-        unblocked.wake_all();
-    }
-
-    /// Grants and wakes those who waited only for an outsider that held `span` in `mode` and has
-    /// just left. Locks: the tree's mutex.
     #[cold]
-    pub(crate) fn reconsider<O: Outside>(&self, outside: &O, span: Span, mode: Mode) {
-        let mut state = self.state.lock();
-        let unblocked = state.reconsider(outside, span, mode);
-        drop(state);
-        unblocked.wake_all();
-    }
-
-    /// Like [`lock`](Self::lock), with a node of the pool.
-    #[inline]
-    pub(crate) fn lock_pooled<O: Outside>(
-        &self,
-        outside: &O,
-        span: Span,
-        mode: Mode,
-    ) -> Holding<O::Place> {
-        let mut state = self.state.lock();
-        let (node, standing, ahead) = loop {
-            let (standing, ahead) = match state.admit(outside, span, mode) {
-                Admission::Outside(place) => return Holding::Outside(place),
-                Admission::Link(standing, ahead) => (standing, ahead),
-            };
-            if let Some(node) = state.pool.take() {
-                break (node, standing, ahead);
-            }
-            outside.reopen(span);
-            state = self.grow(state);
+    fn tell_all(&self, mut state: MutexGuard<'_, State>, unblocked: WakeList) {
+        let batch = match unblocked.has_tasks {
+            true => state.tasks.take_batch(),
+            false => Wakers::NONE,
         };
-        // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
-        let request = unsafe { node.as_ref() };
-        request.request(span, mode);
-        // SAFETY: the node is not linked, and goes back to the pool only after it was unlinked.
-        unsafe { state.enter(node, standing, ahead) };
         drop(state);
-        if standing == Standing::Waiting {
-            wait_for_grant(&request.wait, ahead);
-        }
-        Holding::Linked(node)
-    }
-
-    /// Like [`try_lock`](Self::try_lock), with a node of the pool.
-    #[inline]
-    pub(crate) fn try_lock_pooled<O: Outside>(
-        &self,
-        outside: &O,
-        span: Span,
-        mode: Mode,
-    ) -> Option<Holding<O::Place>> {
-        let mut state = self.state.lock();
-        let (node, standing, ahead) = loop {
-            let (standing, ahead) = match state.admit_at_once(outside, span, mode)? {
-                Admission::Outside(place) => return Some(Holding::Outside(place)),
-                Admission::Link(standing, ahead) => (standing, ahead),
-            };
-            if let Some(node) = state.pool.take() {
-                break (node, standing, ahead);
-            }
-            outside.reopen(span);
-            state = self.grow(state);
-        };
-        // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
-        unsafe { node.as_ref() }.request(span, mode);
-        // SAFETY: the node is not linked, and goes back to the pool only after it was unlinked.
-        unsafe { state.enter(node, standing, ahead) };
-        Some(Holding::Linked(node))
-    }
-
-    /// Like [`unlock`](Self::unlock); the node goes back to the pool.
-    ///
-    /// # Safety
-    ///
-    /// The node came from [`lock_pooled`](Self::lock_pooled) or
-    /// [`try_lock_pooled`](Self::try_lock_pooled) of this lock, and is not used afterwards.
-    #[inline]
-    pub(crate) unsafe fn unlock_pooled<O: Outside>(&self, outside: &O, node: NonNull<Node>) {
-        let mut state = self.state.lock();
-        // SAFETY: passed on from the caller.
-        let unblocked = unsafe { state.leave(outside, node) };
-        // SAFETY: it came from this pool and was unlinked just now.
-        unsafe { state.pool.give_back(node) };
-        drop(state);
-        unblocked.wake_all();
+        unblocked.wake_threads();
+        Telling { lock: self, batch }.finish();
     }
 
     /// Adds free nodes, allocating them without the mutex. Returns with the mutex held, as it came.
@@ -319,34 +264,61 @@ impl TreeLock {
         state
     }
 
-    /// How many requests are granted and how many wait, as of now. Locks: the tree's mutex, for as
-    /// long as it takes to walk the whole tree.
-    pub(crate) fn census(&self) -> Census {
-        let state = self.state.lock();
-        let waiting = state.waiting as usize;
-        Census {
-            granted: state.tree.iter().count() - waiting,
-            waiting,
+    /// The mutex, with so many free nodes in the pool.
+    fn lock_with_nodes(&self, nodes: usize) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        loop {
+            let missing = state.pool.missing(nodes);
+            if missing == 0 {
+                return state;
+            }
+            drop(state);
+            let chunk = Chunk::new(missing);
+            state = self.state.lock();
+            state.pool.add(chunk);
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn with_probe<R>(&self, look: impl FnOnce(&mut Probe) -> R) -> R {
-        look(&mut self.state.lock().probe)
+    fn note_wait(&self, stopwatch: Stopwatch) {
+        let wait_ns = stopwatch.elapsed_ns();
+        if wait_ns == 0 {
+            return; // As always in a model, which is spared two operations.
+        }
+        // Relaxed: a statistic, which orders nothing. The load spares most waits the write.
+        if wait_ns > self.longest_wait_ns.load(Ordering::Relaxed) {
+            self.longest_wait_ns.fetch_max(wait_ns, Ordering::Relaxed);
+        }
     }
 }
 
-/// A count of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Census {
-    pub(crate) granted: usize,
-    pub(crate) waiting: usize,
+/// Calls the wakers of granted tasks, without the mutex, batch by batch.
+struct Telling<'lock> {
+    lock: &'lock TreeLock,
+    batch: Wakers,
 }
 
-/// Sleeps until granted. Only the next in line spins first: for anybody else at least two releases
-/// are still to come, and on few processors a spinning thread keeps the holder from running. Who
-/// has no node ahead waits for outsiders, and most often for one.
-#[cold]
-fn wait_for_grant(word: &WaitWord, ahead: u32) {
-    word.wait(if ahead <= 1 { Spin::Briefly } else { Spin::No });
+impl Telling<'_> {
+    fn finish(&mut self) {
+        while let Some(waker) = self.next() {
+            waker.wake();
+        }
+    }
+
+    fn next(&mut self) -> Option<std::task::Waker> {
+        if let Some(waker) = self.batch.next() {
+            return Some(waker);
+        }
+        if !self.batch.is_full() {
+            return None;
+        }
+        self.batch = self.lock.state.lock().tasks.take_batch();
+        self.batch.next()
+    }
+}
+
+/// A waker that panics does not keep the others from being told.
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }

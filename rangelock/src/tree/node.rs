@@ -3,36 +3,59 @@
 //! A node is linked into the tree by address, so it stays where it is from insertion to removal,
 //! and while it is linked only shared references to it exist: all fields are cells.
 //!
+//! The owner is the thread or task whose request it is.
+//!
 //! | Fields | Written by | Read by | Guarded by |
 //! |---|---|---|---|
-//! | `first`, `last`, `mode` | owner, while unlinked | any thread | constant while linked |
+//! | `first`, `last`, `mode` | owner | any thread | the tree's mutex; the owner may read without |
+//! | `waiter` | owner | any thread | the tree's mutex; the owner may read without |
 //! | `left` .. `max_last`, `sequence`, `ahead`, `standing` | any thread | any thread | the tree's mutex |
+//! | `waker`, `back` | any thread | any thread | the tree's mutex |
 //! | `chain` | see the field | see the field | see the field |
 //! | `wait` | atomics | atomics | its own protocol |
+//! | `since` | owner | owner | nothing |
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::task::Waker;
 
 use crate::mode::Mode;
 use crate::span::Span;
-use crate::sync::WaitWord;
+use crate::sync::{Stopwatch, WaitWord};
 
 /// A pointer to a neighbour in the tree.
 pub(super) type Link = Option<NonNull<Node>>;
 
 /// Whether a linked request holds its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It does.
     Granted,
+    /// It stands in for a holder outside who was moved, and who does not know of it.
+    Proxy,
     /// It waits for the nodes it counted as `ahead`, or, if there are none, for an outsider.
     Waiting,
 }
 
+/// Who has to be told when a waiting request is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// Nobody yet: its owner will look at the standing, under the mutex, before it waits.
+    Nobody,
+    /// A thread that sleeps on the wait word, or is about to. Who grants touches the node until it
+    /// has written that word.
+    Thread,
+    /// A task that has left its waker. Who grants touches the node under the mutex only.
+    Task,
+}
+
 /// A request for a range.
 ///
-/// At least two bytes of alignment are needed by `parent_color`; the pointers give eight.
+/// At least two bytes of alignment are needed by `parent_color`; the pointers give eight. In this
+/// order in memory, so that a pair of lock and unlock that meets nobody uses as few cache lines as
+/// can be; what only those use who wait is last.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Node {
     pub(super) left: Cell<Link>,
     pub(super) right: Cell<Link>,
@@ -44,15 +67,27 @@ pub(crate) struct Node {
     pub(super) max_last: Cell<u64>,
     /// Place in the order of arrival.
     pub(super) sequence: Cell<u64>,
-    /// The next node of the free list (under the tree's mutex) or of a list of nodes to wake (owned
-    /// by the thread that releases). A node is free, or granted, or about to be woken: never two.
+    /// The next node of the free list or of the tasks to be told (both under the tree's mutex), or
+    /// of a list of threads to wake (owned by the thread that releases). A node is free, or about
+    /// to be told, or about to be woken: never two.
     pub(super) chain: Cell<Link>,
-    /// Conflicting linked requests that arrived earlier and have not released.
+    /// Conflicting linked requests that this one, while it waits, must wait for.
     pub(super) ahead: Cell<u32>,
-    pub(super) standing: Cell<Standing>,
     pub(super) wait: WaitWord,
+    pub(super) standing: Cell<Standing>,
+    pub(super) waiter: Cell<Waiter>,
     mode: Cell<Mode>,
+    /// The node before this one among the tasks to be told.
+    pub(super) back: Cell<Link>,
+    /// Of a [`Waiter::Task`]. A granted node has one as long as it is to be told, and no longer.
+    pub(super) waker: WakerCell,
+    /// When it began to wait, if its owner waits by other means than by blocking at once.
+    pub(super) since: Cell<Option<Stopwatch>>,
 }
+
+// Every pinned request has one in its frame, and every movable one that finds no slot in the pool.
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Node>() <= 128);
 
 impl Node {
     pub(crate) fn new() -> Self {
@@ -65,9 +100,13 @@ impl Node {
             max_last: Cell::new(0),
             sequence: Cell::new(0),
             chain: Cell::new(None),
+            back: Cell::new(None),
+            waker: WakerCell::new(),
+            since: Cell::new(None),
             ahead: Cell::new(0),
-            standing: Cell::new(Standing::Granted),
             wait: WaitWord::new(),
+            standing: Cell::new(Standing::Granted),
+            waiter: Cell::new(Waiter::Nobody),
             mode: Cell::new(Mode::Read),
         }
     }
@@ -75,8 +114,7 @@ impl Node {
     /// Says what to ask for. The node must not be linked.
     #[inline]
     pub(crate) fn request(&self, span: Span, mode: Mode) {
-        self.first.set(span.first);
-        self.last.set(span.last);
+        self.set_span(span);
         self.mode.set(mode);
     }
 
@@ -86,6 +124,13 @@ impl Node {
             first: self.first.get(),
             last: self.last.get(),
         }
+    }
+
+    /// The node must not be linked: the tree is ordered by it.
+    #[inline]
+    pub(super) fn set_span(&self, span: Span) {
+        self.first.set(span.first);
+        self.last.set(span.last);
     }
 
     #[inline]
@@ -106,5 +151,59 @@ impl Node {
     #[inline]
     pub(crate) fn mode(&self) -> Mode {
         self.mode.get()
+    }
+
+    /// Under the mutex if the node is linked; those who counted the old mode are the caller's care.
+    #[inline]
+    pub(super) fn set_mode(&self, mode: Mode) {
+        self.mode.set(mode);
+    }
+
+    /// One more to wait for.
+    #[inline]
+    pub(super) fn wait_for_one_more(&self) {
+        self.ahead.set(self.ahead.get() + 1);
+    }
+}
+
+/// A place for a waker.
+///
+/// Its functions run no code of the waker's, so they may be called under the mutex.
+pub(super) struct WakerCell(Cell<Option<Waker>>);
+
+impl WakerCell {
+    const fn new() -> Self {
+        Self(Cell::new(None))
+    }
+
+    /// Whether the waker here, if any, wakes the same task as `other`.
+    pub(super) fn will_wake(&self, other: &Waker) -> bool {
+        let waker = self.0.take();
+        let will_wake = waker.as_ref().is_some_and(|waker| waker.will_wake(other));
+        self.set(waker);
+        will_wake
+    }
+
+    /// Gives the waker out, to be dropped or called without the mutex.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Waker> {
+        self.0.take()
+    }
+
+    #[must_use = "the old waker is to be dropped without the mutex"]
+    pub(super) fn replace(&self, waker: Waker) -> Option<Waker> {
+        self.0.replace(Some(waker))
+    }
+
+    /// Puts back what was there: `Cell::set` would drop the nothing that is there meanwhile.
+    fn set(&self, waker: Option<Waker>) {
+        let nothing = self.0.replace(waker);
+        debug_assert!(nothing.is_none());
+    }
+}
+
+impl std::fmt::Debug for WakerCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WakerCell").finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A request can be served above the tree, where no mutex is taken. The tree then must neither
 //! grant what such an outsider holds, nor be overtaken by outsiders that arrive later. It knows
-//! nothing of how they are kept: it asks the four questions below. Every call is made under the
+//! nothing of how they are kept: it asks the questions below. Every call is made under the
 //! tree's mutex. Takes no lock itself.
 //!
 //! # Invariants
@@ -11,7 +11,13 @@
 //!    request for a byte of that span becomes an outsider, except by [`Outside::settle`], or if it
 //!    had been announced before `close`; and then [`Outside::blocks`] sees it.
 //! 2. If `blocks` said yes to [`Notice::Leave`], then one outsider that conflicts will, on leaving,
-//!    call [`TreeLock::reconsider`](super::TreeLock::reconsider) with its span and mode.
+//!    call [`TreeLock::reconsider`](super::TreeLock::reconsider) with its span and mode. An
+//!    outsider that gives up a part of its range, or its exclusive use, does so with what it was
+//!    before, and is rid of the duty; the tree asks again, and if need be lays it on once more.
+//! 3. An outsider may be taken over by a node that nobody asked about
+//!    ([`TreeLock::adopt_pooled`](super::TreeLock::adopt_pooled)), after `close`. Whoever announced
+//!    himself before, and finds the outsider gone from its place, does not become an outsider as
+//!    long as that node is linked.
 
 use std::convert::Infallible;
 
@@ -44,6 +50,9 @@ pub(crate) trait Outside {
 
     /// Makes an outsider of a request that conflicts with nobody, if there is a place for it.
     fn settle(&self, span: Span, mode: Mode) -> Option<Self::Place>;
+
+    /// Takes away who stands in outside for a holder that was moved; `false` if nobody does.
+    fn dismiss(&self, span: Span, mode: Mode) -> bool;
 }
 
 /// There are no outsiders: all requests go through the tree.
@@ -67,5 +76,10 @@ impl Outside for Nobody {
     #[inline(always)]
     fn settle(&self, _span: Span, _mode: Mode) -> Option<Infallible> {
         None
+    }
+
+    #[inline(always)]
+    fn dismiss(&self, _span: Span, _mode: Mode) -> bool {
+        false
     }
 }

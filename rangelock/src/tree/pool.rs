@@ -43,6 +43,16 @@ impl Pool {
         Some(node)
     }
 
+    /// Like `take`, but allocates if it must, under the mutex. For what cannot be undone.
+    pub(super) fn take_or_grow(&mut self) -> NonNull<Node> {
+        loop {
+            match self.take() {
+                Some(node) => return node,
+                None => self.add(Chunk::new(self.next_chunk_nodes())),
+            }
+        }
+    }
+
     /// Puts a node on the free list.
     ///
     /// # Safety
@@ -53,6 +63,19 @@ impl Pool {
         // SAFETY: nodes of the pool live as long as the pool.
         unsafe { node.as_ref() }.chain.set(self.free);
         self.free = Some(node);
+    }
+
+    /// How many of `nodes` are not free. Walks the free list, so far at most.
+    pub(super) fn missing(&self, nodes: usize) -> usize {
+        let mut next = self.free;
+        for found in 0..nodes {
+            let Some(node) = next else {
+                return nodes - found;
+            };
+            // SAFETY: nodes of the pool live as long as the pool.
+            next = unsafe { node.as_ref() }.chain.get();
+        }
+        0
     }
 
     /// How many nodes the next chunk should have.

@@ -1,14 +1,16 @@
-//! What the tree's mutex guards: the order of requests, and who must be woken when it changes.
+//! What the tree's mutex guards: the order of requests, and who must be told when it changes.
 //!
-//! The invariants it keeps are numbered in the head of `tree/mod.rs`. Touches nodes; every function
-//! runs under the mutex; takes no lock itself.
+//! The invariants it keeps are numbered in the head of `tree/mod.rs`. Here requests come and go;
+//! what changes those that hold is in `change.rs`. Touches nodes; every function runs under the
+//! mutex; takes no lock itself.
 
 use std::ptr::NonNull;
 
 use super::interval::IntervalTree;
-use super::node::{Node, Standing};
+use super::node::{Node, Standing, Waiter};
 use super::outside::{Notice, Outside};
 use super::pool::Pool;
+use super::tasks::TaskList;
 use super::wake_list::WakeList;
 use crate::mode::Mode;
 use crate::probe::{Fault, Probe};
@@ -25,10 +27,15 @@ pub(super) enum Admission<P> {
 /// All requests of one lock, granted and waiting, but those outside.
 pub(super) struct State {
     pub(super) tree: IntervalTree,
-    next_sequence: u64,
+    /// Requests that came here so far, granted or not; also the source of their sequences.
+    pub(super) entered: u64,
     pub(super) waiting: u32,
     pub(super) probe: Probe,
     pub(super) pool: Pool,
+    /// Granted tasks that are to be told.
+    pub(super) tasks: TaskList,
+    /// How many requests that came here had to wait.
+    pub(super) waits: u64,
 }
 
 // SAFETY: the pointers inside lead to nodes that are owned by the pool, or lent by a caller for as
@@ -39,10 +46,12 @@ impl State {
     pub(super) const fn new() -> Self {
         Self {
             tree: IntervalTree::new(),
-            next_sequence: 0,
+            entered: 0,
             waiting: 0,
             probe: Probe::new(),
             pool: Pool::new(),
+            tasks: TaskList::new(),
+            waits: 0,
         }
     }
 
@@ -64,7 +73,7 @@ impl State {
 
     /// Whether a new request would have to wait for a linked one.
     #[inline]
-    fn is_contested(&self, span: Span, mode: Mode) -> bool {
+    pub(super) fn is_contested(&self, span: Span, mode: Mode) -> bool {
         if self.tree.is_empty() {
             return false;
         }
@@ -77,10 +86,10 @@ impl State {
     }
 
     /// Decides about a new request. If it is to be linked, its span stays closed to outsiders until
-    /// it leaves (Invariant 7).
+    /// it leaves (Invariant 8).
     #[inline]
     pub(super) fn admit<O: Outside>(
-        &self,
+        &mut self,
         outside: &O,
         span: Span,
         mode: Mode,
@@ -90,41 +99,70 @@ impl State {
         if ahead != 0 || outside.blocks(span, mode, Notice::Leave) {
             return Admission::Link(Standing::Waiting, ahead);
         }
-        place(outside, span, mode)
+        self.place(outside, span, mode)
     }
 
     /// Decides about a new request that does not want to wait: nothing means no.
     #[inline]
     pub(super) fn admit_at_once<O: Outside>(
-        &self,
+        &mut self,
         outside: &O,
         span: Span,
         mode: Mode,
     ) -> Option<Admission<O::Place>> {
         outside.close(span);
         if self.is_contested(span, mode) || outside.blocks(span, mode, Notice::None) {
+            self.entered += 1;
             outside.reopen(span);
             return None;
         }
-        Some(place(outside, span, mode))
+        Some(self.place(outside, span, mode))
     }
 
-    /// Gives a request its place in the order, behind the `ahead` others it must wait for.
+    /// Where to put a request that conflicts with nobody, and whose span is closed: outside if
+    /// there is room, for then the span need not stay closed.
+    #[inline]
+    pub(super) fn place<O: Outside>(
+        &mut self,
+        outside: &O,
+        span: Span,
+        mode: Mode,
+    ) -> Admission<O::Place> {
+        match outside.settle(span, mode) {
+            Some(place) => {
+                self.entered += 1;
+                outside.reopen(span);
+                Admission::Outside(place)
+            }
+            None => Admission::Link(Standing::Granted, 0),
+        }
+    }
+
+    /// Gives a request its place in the order, behind the `ahead` others it must wait for. If it
+    /// waits, `waiter` says who will have to be told of the end.
     ///
     /// # Safety
     ///
     /// As for [`TreeLock::lock`](super::TreeLock::lock).
     #[inline]
-    pub(super) unsafe fn enter(&mut self, node: NonNull<Node>, standing: Standing, ahead: u32) {
+    pub(super) unsafe fn enter(
+        &mut self,
+        node: NonNull<Node>,
+        standing: Standing,
+        ahead: u32,
+        waiter: Waiter,
+    ) {
         // SAFETY: the caller keeps the node alive.
         let request = unsafe { node.as_ref() };
         request.ahead.set(ahead);
         request.standing.set(standing);
-        request.sequence.set(self.next_sequence);
-        self.next_sequence += 1;
+        self.entered += 1;
+        request.sequence.set(self.entered);
         if standing == Standing::Waiting {
             request.wait.arm();
+            request.waiter.set(waiter);
             self.waiting += 1;
+            self.waits += 1;
             self.probe.count_wait();
         }
         // SAFETY: passed on from the caller.
@@ -153,27 +191,72 @@ impl State {
         self.unblock(outside, gone)
     }
 
-    /// Lowers the count of every node that counted `gone` (Invariant 3).
     fn unblock<O: Outside>(&mut self, outside: &O, gone: &Node) -> WakeList {
         debug_assert!(!gone.is_waiting(), "only a granted request can be released");
-        if self.probe.injects(Fault::LostWake) {
+        let credits_readers = self.probe.injects(Fault::ReaderReleasesReaders);
+        // All that wait and conflict have counted it: it was granted.
+        self.lower(outside, gone.span(), |other| {
+            gone.mode().conflicts_with(other.mode()) || credits_readers
+        })
+    }
+
+    /// Takes a waiting request out of the order and returns those it unblocks: only requests that
+    /// came later have counted it.
+    ///
+    /// # Safety
+    ///
+    /// The node is linked into this tree and waiting.
+    pub(super) unsafe fn abandon<O: Outside>(
+        &mut self,
+        outside: &O,
+        node: NonNull<Node>,
+    ) -> WakeList {
+        // SAFETY: passed on from the caller.
+        unsafe { self.tree.remove(node) };
+        // SAFETY: a node that was linked until now is alive.
+        let gone = unsafe { node.as_ref() };
+        debug_assert!(gone.is_waiting(), "a granted request is released");
+        self.waiting -= 1;
+        outside.reopen(gone.span());
+        let forgets_mode = self.probe.injects(Fault::CancelForgetsMode);
+        let forgets_order = self.probe.injects(Fault::CancelForgetsOrder);
+        self.lower(outside, gone.span(), |other| {
+            (gone.mode().conflicts_with(other.mode()) || forgets_mode)
+                && (other.sequence.get() > gone.sequence.get() || forgets_order)
+        })
+    }
+
+    /// Lowers the count of every waiting node that overlaps `span` and had `counted` what has gone
+    /// from there (Invariant 3), and grants those that come to zero.
+    pub(super) fn lower<O: Outside>(
+        &mut self,
+        outside: &O,
+        span: Span,
+        counted: impl Fn(&Node) -> bool,
+    ) -> WakeList {
+        if self.waiting == 0 || self.probe.injects(Fault::LostWake) {
             return WakeList::EMPTY;
         }
-        let mut grants = Grants::new(&mut self.waiting, &mut self.probe);
-        for other in self.tree.overlapping(gone.span()) {
-            let wrongly_counted =
-                other.ahead.get() != 0 && grants.probe.injects(Fault::ReaderReleasesReaders);
-            if !gone.mode().conflicts_with(other.mode()) && !wrongly_counted {
+        let mut grants = Grants::new(&mut self.waiting, &mut self.tasks, &mut self.probe);
+        for other in self.tree.overlapping(span) {
+            // Who has counted somebody has a count; only an injected fault says otherwise.
+            let is_miscounted = other.ahead.get() == 0 && grants.probe.is_faulty();
+            if !other.is_waiting() || !counted(other) || is_miscounted {
                 continue;
             }
-            // `gone` was granted, so whatever conflicts with it came later and counted it.
-            debug_assert!(other.sequence.get() > gone.sequence.get());
             other.ahead.set(other.ahead.get() - 1);
             if other.ahead.get() == 0 {
                 grants.consider(outside, other);
             }
         }
         grants.unblocked
+    }
+
+    /// A free node, after the mutex was taken by `TreeLock::lock_with_nodes`.
+    pub(super) fn take_reserved(&mut self) -> NonNull<Node> {
+        self.pool
+            .take()
+            .expect("the mutex was taken with as many free nodes as are used under it")
     }
 
     /// Grants those who waited only for an outsider that held `span` in `mode` and is gone. No two
@@ -184,7 +267,7 @@ impl State {
         span: Span,
         mode: Mode,
     ) -> WakeList {
-        let mut grants = Grants::new(&mut self.waiting, &mut self.probe);
+        let mut grants = Grants::new(&mut self.waiting, &mut self.tasks, &mut self.probe);
         for other in self.tree.overlapping(span) {
             let waits_for_outsiders = other.is_waiting() && other.ahead.get() == 0;
             if waits_for_outsiders && mode.conflicts_with(other.mode()) {
@@ -195,30 +278,23 @@ impl State {
     }
 }
 
-/// Where to put a request that conflicts with nobody: outside if there is room, for then the span
-/// need not stay closed.
-#[inline]
-fn place<O: Outside>(outside: &O, span: Span, mode: Mode) -> Admission<O::Place> {
-    match outside.settle(span, mode) {
-        Some(place) => {
-            outside.reopen(span);
-            Admission::Outside(place)
-        }
-        None => Admission::Link(Standing::Granted, 0),
-    }
-}
-
 /// The grants of one release.
 struct Grants<'state> {
     waiting: &'state mut u32,
+    tasks: &'state mut TaskList,
     probe: &'state mut Probe,
     unblocked: WakeList,
 }
 
 impl<'state> Grants<'state> {
-    fn new(waiting: &'state mut u32, probe: &'state mut Probe) -> Self {
+    fn new(
+        waiting: &'state mut u32,
+        tasks: &'state mut TaskList,
+        probe: &'state mut Probe,
+    ) -> Self {
         Self {
             waiting,
+            tasks,
             probe,
             unblocked: WakeList::EMPTY,
         }
@@ -232,8 +308,17 @@ impl<'state> Grants<'state> {
         node.standing.set(Standing::Granted);
         *self.waiting -= 1;
         self.probe.count_wake();
-        if self.unblocked.is_empty() || !self.probe.injects(Fault::WakeOnlyOne) {
-            self.unblocked.push(node);
+        if !self.unblocked.is_empty() && self.probe.injects(Fault::WakeOnlyOne) {
+            return;
+        }
+        match node.waiter.get() {
+            Waiter::Thread => self.unblocked.push_thread(node),
+            Waiter::Task => {
+                self.tasks.push(node);
+                self.unblocked.has_tasks = true;
+            }
+            // It will look before it waits.
+            Waiter::Nobody => {}
         }
     }
 }

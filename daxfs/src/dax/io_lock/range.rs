@@ -12,19 +12,22 @@ use std::pin::pin;
 
 use rangelock::{Granule, RangeLock};
 
-/// What lies within one aligned 2 MiB, the size of a huge page, is locked without the tree, and
-/// what lies in different ones without sharing a cache line.
-const GRANULE: Granule = Granule::from_len(2 << 20).expect("a power of two");
+/// What lies within one aligned 64 KiB, in the first 16 TiB, is locked without the tree.
+const GRANULE: Granule = Granule::from_len(64 << 10).expect("a power of two");
+
+/// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
+/// it: two kilobytes.
+const RANGES_AT_ONCE: usize = 64;
 
 pub(crate) struct RangeIoLock {
-    lock: RangeLock,
+    lock: Box<RangeLock>,
 }
 
 impl Default for RangeIoLock {
     fn default() -> Self {
-        Self {
-            lock: RangeLock::with_slots(GRANULE),
-        }
+        let lock = Box::new(RangeLock::with_granule(GRANULE));
+        lock.reserve(RANGES_AT_ONCE);
+        Self { lock }
     }
 }
 

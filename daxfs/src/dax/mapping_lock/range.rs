@@ -26,15 +26,19 @@ use crate::schedule::Point;
 /// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
 const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
 
+/// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
+/// it: two kilobytes.
+const RANGES_AT_ONCE: usize = 64;
+
 pub(crate) struct RangeLocked {
-    lock: RangeLock,
+    lock: Box<RangeLock>,
 }
 
 impl Default for RangeLocked {
     fn default() -> Self {
-        Self {
-            lock: RangeLock::with_slots(GRANULE),
-        }
+        let lock = Box::new(RangeLock::with_granule(GRANULE));
+        lock.reserve(RANGES_AT_ONCE);
+        Self { lock }
     }
 }
 

@@ -20,6 +20,8 @@ enum Step {
     },
     /// Releases the held range at this position, counted round.
     Release { position: usize },
+    /// Makes room, and so moves the holders.
+    Reserve { ranges: usize },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..200_u64, 0..12_u64).prop_map(|(first, len)| first..=first + len),
         1 => (0..200_u64, 0..100_u64).prop_map(|(first, len)| first..=first + len),
         1 => (0..3_u64).prop_map(|back| u64::MAX - back..=u64::MAX),
+        1 => (0..200_u64).prop_map(|first| first..=u64::MAX),
         // A range without a byte.
         1 => (1..200_u64).prop_map(|first| first..=first - 1),
     ];
@@ -94,6 +97,7 @@ fn compare(lock: &RangeLock, steps: Vec<Step>) {
                 held.swap_remove(position);
             }
             Step::Release { .. } => {}
+            Step::Reserve { ranges } => lock.reserve(ranges),
         }
     }
     let count = held
@@ -114,19 +118,38 @@ proptest! {
     fn grants_exactly_what_a_naive_lock_grants(
         steps in prop::collection::vec(step(), 1..200),
     ) {
-        compare(&RangeLock::new(), steps);
+        for lock in [RangeLock::new(), RangeLock::tree_only(), RangeLock::with_capacity(100)] {
+            compare(&lock, steps.clone());
+            lock.assert_unused();
+        }
     }
 
     /// With granules from one byte to all of those that occur, so that requests are narrow, wide,
     /// and too many for the slots.
     #[test]
-    fn and_so_it_does_with_slots(
+    fn and_so_it_does_with_granules_of_any_length(
         shift in 0..=8_u32,
         steps in prop::collection::vec(step(), 1..200),
     ) {
-        let lock = RangeLock::with_slots(Granule::from_len(1 << shift).unwrap());
+        let lock = RangeLock::with_granule(Granule::from_len(1 << shift).unwrap());
         compare(&lock, steps);
         lock.assert_unused();
+    }
+
+    /// Wherever the table grows, everybody who holds and everybody who comes later sees the same.
+    #[test]
+    fn and_so_it_does_if_it_grows_at_any_moment(
+        shift in 0..=8_u32,
+        chunks in prop::collection::vec((prop::collection::vec(step(), 1..40), 0..200_usize), 1..6),
+    ) {
+        let granule = Granule::from_len(1 << shift).unwrap();
+        for lock in [RangeLock::with_granule(granule), RangeLock::new()] {
+            let steps = chunks.iter().flat_map(|(steps, ranges)| {
+                steps.iter().cloned().chain([Step::Reserve { ranges: *ranges }])
+            });
+            compare(&lock, steps.collect());
+            lock.assert_unused();
+        }
     }
 }
 
@@ -138,6 +161,6 @@ fn canary_try_ignores_readers() {
         range: 0..=9,
         kind: Kind::Movable,
     };
-    let lock = RangeLock::with_fault(Fault::TryIgnoresReaders);
+    let lock = RangeLock::tree_only().with_fault(Fault::TryIgnoresReaders);
     compare(&lock, vec![try_all(Mode::Read), try_all(Mode::Write)]);
 }

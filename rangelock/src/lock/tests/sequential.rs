@@ -32,11 +32,24 @@ enum Meet {
 /// The pairs of modes; writer and reader count once, since each pair is taken in both orders.
 const MODES: [(Mode, Mode); 3] = [(Read, Read), (Read, Write), (Write, Write)];
 
-/// Locks on which all requests of these tests are wide, some, and none.
+/// Locks on which all requests of these tests are wide, some, and none; with one shard and with
+/// many from the start; and the tree alone.
 fn every_kind() -> impl Iterator<Item = RangeLock> {
-    let with_slots =
-        [1, 16, 1 << 21].map(|len| RangeLock::with_slots(Granule::from_len(len).unwrap()));
-    std::iter::once(RangeLock::new()).chain(with_slots)
+    let granule = |len| Granule::from_len(len).unwrap();
+    let growing = [1, 16, 1 << 21].map(|len| RangeLock::with_granule(granule(len)));
+    let reserved = [1, 16].map(|len| {
+        let lock = RangeLock::with_granule(granule(len));
+        lock.reserve(50);
+        lock
+    });
+    [
+        RangeLock::new(),
+        RangeLock::tree_only(),
+        RangeLock::with_capacity(50),
+    ]
+    .into_iter()
+    .chain(growing)
+    .chain(reserved)
 }
 
 /// A guard of either mode.
@@ -227,31 +240,27 @@ fn a_leaked_node_outlives_its_lock_unseen() {
 #[test]
 fn many_ranges_can_be_held_and_released_in_any_order() {
     const RANGES: u64 = 1_000;
-    let lock = RangeLock::with_capacity(10);
-    let mut guards: Vec<_> = (0..RANGES)
-        .map(|at| Some(lock.write(at * 10..at * 10 + 5)))
-        .collect();
-    assert_eq!(
-        lock.layers.census(),
-        Census {
-            granted: RANGES as usize,
-            waiting: 0
+    let kinds = every_kind().chain([RangeLock::with_capacity(10)]);
+    for lock in kinds {
+        let mut guards: Vec<_> = (0..RANGES)
+            .map(|at| Some(lock.write(at * 10..at * 10 + 5)))
+            .collect();
+        assert_eq!(
+            lock.layers.census(),
+            Census {
+                granted: RANGES as usize,
+                waiting: 0
+            }
+        );
+        for step in 0..RANGES {
+            // 377 and 1000 have no common factor, so this visits each once.
+            let at = (step * 377) % RANGES;
+            assert!(lock.try_read(at * 10 + 4..=at * 10 + 4).is_none());
+            guards[at as usize] = None;
+            assert!(lock.try_write(at * 10..at * 10 + 5).is_some());
         }
-    );
-    for step in 0..RANGES {
-        // 377 and 1000 have no common factor, so this visits each once.
-        let at = (step * 377) % RANGES;
-        assert!(lock.try_read(at * 10 + 4..=at * 10 + 4).is_none());
-        guards[at as usize] = None;
-        assert!(lock.try_write(at * 10..at * 10 + 5).is_some());
+        lock.assert_unused();
     }
-    assert_eq!(
-        lock.layers.census(),
-        Census {
-            granted: 0,
-            waiting: 0
-        }
-    );
 }
 
 #[test]

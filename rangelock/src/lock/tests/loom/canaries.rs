@@ -49,24 +49,36 @@ fn canary_no_barrier_after_announcing() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn canary_header_not_reread() {
-    writers_exclude_each_other(Setting::faulty(Way::Mixed, Fault::HeaderNotReread));
+fn canary_count_not_reread() {
+    a_slot_filled_by_the_tree_is_seen(Setting::faulty(Way::Narrow, Fault::CountNotReread));
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn canary_header_read_after_slots() {
-    a_slot_filled_by_the_tree_is_seen(Setting::faulty(Way::Narrow, Fault::HeaderReadAfterSlots));
+fn canary_count_not_read_again() {
+    newcomers_respect_those_who_are_moved(Setting::faulty(Way::Narrow, Fault::CountNotReadAgain));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_uncrowds_unseen() {
+    lone_holders_and_others_exclude_each_other(Setting::faulty(Way::Narrow, Fault::UncrowdsUnseen));
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
 fn canary_retracts_silently() {
-    writers_exclude_each_other(Setting::faulty(Way::Narrow, Fault::RetractsSilently));
+    writers_beside_a_third_exclude_each_other(Setting::faulty(
+        Way::Narrow,
+        Fault::RetractsSilently,
+    ));
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
 fn canary_waiter_marks_nobody() {
-    writers_exclude_each_other(Setting::faulty(Way::Mixed, Fault::WaiterMarksNobody));
+    writers_beside_a_third_exclude_each_other(Setting::faulty(
+        Way::Mixed,
+        Fault::WaiterMarksNobody,
+    ));
 }

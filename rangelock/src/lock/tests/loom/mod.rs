@@ -3,6 +3,7 @@
 //! | File | What is there |
 //! |---|---|
 //! | `mod.rs` | a lock over watched bytes, and how a model is run |
+//! | `changes.rs` | the same for who gives up, or changes what it holds |
 //! | `properties.rs` | the properties, each written once and run in six settings |
 //! | `canaries.rs` | properties run on a lock that commits a fault on purpose; they must fail |
 //!
@@ -19,8 +20,10 @@
 //! earlier loads by other threads from it, so `slots/shard.rs` leaves such a load out in models.
 
 mod canaries;
+mod changes;
 mod properties;
 
+use std::mem::ManuallyDrop;
 use std::pin::pin;
 // Not loom's: when a canary deadlocks, the frames are unwound outside the model, where dropping
 // loom's own would abort the process.
@@ -47,11 +50,16 @@ enum Guards {
 enum Way {
     /// All through the tree.
     Tree,
-    /// With slots, and all bytes in one granule: all requests are narrow.
+    /// All bytes in one granule: all requests are narrow, and one alone needs no slot.
     Narrow,
-    /// With slots, and each byte a granule: a request for more than one byte is wide.
+    /// Each byte a granule: a request for more than one byte is wide.
     Mixed,
+    /// As `Mixed`, on a table that has grown before: of two shards, crowded.
+    Grown,
 }
+
+/// Room for so many: the first growth. Models that grow want more.
+const GROWN_FIRST: usize = 3;
 
 /// How a property is tried.
 #[derive(Clone, Copy)]
@@ -73,18 +81,24 @@ impl Setting {
     fn lock(self) -> RangeLock {
         let granule_len = match self.way {
             Way::Tree => {
-                return self
-                    .fault
-                    .map_or_else(RangeLock::new, RangeLock::with_fault);
+                let lock = RangeLock::tree_only();
+                return match self.fault {
+                    Some(fault) => lock.with_fault(fault),
+                    None => lock,
+                };
             }
             Way::Narrow => 4,
-            Way::Mixed => 1,
+            Way::Mixed | Way::Grown => 1,
         };
         let granule = Granule::from_len(granule_len).unwrap();
-        match self.fault {
-            Some(fault) => RangeLock::with_slots_and_fault(granule, fault),
-            None => RangeLock::with_slots(granule),
+        let lock = match self.fault {
+            Some(fault) => RangeLock::with_granule_and_fault(granule, fault),
+            None => RangeLock::with_granule(granule),
+        };
+        if matches!(self.way, Way::Grown) {
+            lock.reserve(GROWN_FIRST);
         }
+        lock
     }
 }
 
@@ -116,10 +130,7 @@ impl Shared {
     fn read<R>(&self, first: usize, last: usize, inside: impl FnOnce() -> R) -> R {
         let range = first as u64..=last as u64;
         let look = || {
-            for byte in &self.bytes[first..=last] {
-                // SAFETY: loom checks that no writer is at it.
-                byte.with(|byte| unsafe { byte.read() });
-            }
+            self.look(first, last);
             inside()
         };
         match self.guards {
@@ -138,10 +149,7 @@ impl Shared {
     fn write<R>(&self, first: usize, last: usize, inside: impl FnOnce() -> R) -> R {
         let range = first as u64..=last as u64;
         let change = || {
-            for byte in &self.bytes[first..=last] {
-                // SAFETY: loom checks that nobody else is at it.
-                byte.with_mut(|byte| unsafe { *byte += 1 });
-            }
+            self.change(first, last);
             inside()
         };
         match self.guards {
@@ -157,13 +165,35 @@ impl Shared {
         }
     }
 
+    /// What a reader does.
+    fn look(&self, first: usize, last: usize) {
+        for byte in &self.bytes[first..=last] {
+            // SAFETY: loom checks that no writer is at it.
+            byte.with(|byte| unsafe { byte.read() });
+        }
+    }
+
+    /// What a writer does, and only a writer may do.
+    fn change(&self, first: usize, last: usize) {
+        for byte in &self.bytes[first..=last] {
+            // SAFETY: loom checks that nobody else is at it.
+            byte.with_mut(|byte| unsafe { *byte += 1 });
+        }
+    }
+
+    /// Runs `inside` while somebody holds the last byte, so that nobody is alone in its shard.
+    fn beside_a_third(&self, inside: impl FnOnce()) {
+        // When a canary deadlocks, this frame is unwound outside the model, where nothing may be
+        // given back.
+        let third = ManuallyDrop::new(self.lock.read(2..=2));
+        inside();
+        drop(ManuallyDrop::into_inner(third));
+    }
+
     /// Runs `inside` if the range could be had at once.
     fn try_write(&self, first: usize, last: usize, inside: impl FnOnce()) -> bool {
         let change = || {
-            for byte in &self.bytes[first..=last] {
-                // SAFETY: loom checks that nobody else is at it.
-                byte.with_mut(|byte| unsafe { *byte += 1 });
-            }
+            self.change(first, last);
             inside();
         };
         let range = first as u64..=last as u64;
@@ -189,7 +219,7 @@ impl Shared {
 fn two_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
     let bound = match setting.way {
         Way::Tree => None,
-        Way::Narrow | Way::Mixed => Some(TWO_THREADS_ON_SLOTS),
+        _ => Some(TWO_THREADS_ON_SLOTS),
     };
     run(setting, bound, model);
 }
@@ -198,7 +228,7 @@ fn two_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 's
 fn three_threads(setting: Setting, model: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
     let bound = match setting.way {
         Way::Tree => 3,
-        Way::Narrow | Way::Mixed => THREE_THREADS_ON_SLOTS,
+        _ => THREE_THREADS_ON_SLOTS,
     };
     run(setting, Some(bound), model);
 }

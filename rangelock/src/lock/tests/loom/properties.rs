@@ -3,7 +3,9 @@
 use ::loom::sync::atomic::Ordering::Relaxed;
 use ::loom::thread;
 
-use super::{Guards, Setting, Shared, Way, spawn, three_threads, two_threads};
+use super::{
+    Guards, Setting, Shared, TWO_THREADS_ON_SLOTS, Way, run, spawn, three_threads, two_threads,
+};
 
 macro_rules! models {
     ($settings:tt $($property:ident)*) => {$(
@@ -33,6 +35,8 @@ models! {
         narrow_pinned Narrow Pinned,
         mixed_movable Mixed Movable,
         mixed_pinned Mixed Pinned,
+        grown_movable Grown Movable,
+        grown_pinned Grown Pinned,
     ]
     writers_exclude_each_other
     a_reader_excludes_a_writer
@@ -52,11 +56,17 @@ models! {
         narrow_pinned Narrow Pinned,
         mixed_movable Mixed Movable,
         mixed_pinned Mixed Pinned,
+        grown_movable Grown Movable,
+        grown_pinned Grown Pinned,
     ]
     holders_that_find_no_slot_are_held_in_the_tree
     a_slot_filled_by_the_tree_is_seen
     announcements_in_different_slots_are_seen
     readers_and_a_writer_take_turns
+    writers_beside_a_third_exclude_each_other
+    lone_holders_and_others_exclude_each_other
+    newcomers_respect_those_who_are_moved
+    a_waiter_outlives_a_move
 }
 
 pub(super) fn writers_exclude_each_other(setting: Setting) {
@@ -195,13 +205,17 @@ pub(super) fn holders_that_find_no_slot_are_held_in_the_tree(setting: Setting) {
 
 /// One thread comes a second time while the other is still on its way through the tree.
 pub(super) fn a_slot_filled_by_the_tree_is_seen(setting: Setting) {
-    two_threads(setting, |shared| {
-        let other = spawn(shared, |shared| {
+    // It is long, so there is one preemption less than usual, but not where it must fail.
+    let spared = usize::from(setting.fault.is_none());
+    run(setting, Some(TWO_THREADS_ON_SLOTS - spared), |shared| {
+        shared.beside_a_third(|| {
+            let other = spawn(shared, |shared| {
+                shared.write(0, 0, || ());
+                shared.write(0, 0, || ());
+            });
             shared.write(0, 0, || ());
-            shared.write(0, 0, || ());
+            other.join().unwrap();
         });
-        shared.write(0, 0, || ());
-        other.join().unwrap();
     });
 }
 
@@ -224,6 +238,59 @@ pub(super) fn readers_and_a_writer_take_turns(setting: Setting) {
         });
         shared.read(1, 1, || ());
         shared.write(1, 1, || ());
+        other.join().unwrap();
+    });
+}
+
+/// Two that conflict, beside one who keeps them out of the head of their shard.
+pub(super) fn writers_beside_a_third_exclude_each_other(setting: Setting) {
+    two_threads(setting, |shared| {
+        shared.beside_a_third(|| {
+            let other = spawn(shared, |shared| shared.write(0, 1, || ()));
+            shared.write(1, 1, || ());
+            other.join().unwrap();
+        });
+    });
+}
+
+/// A shard is opened to lone holders again while somebody announces himself there.
+pub(super) fn lone_holders_and_others_exclude_each_other(setting: Setting) {
+    two_threads(setting, |shared| {
+        shared.read(2, 2, || shared.read(1, 1, || ()));
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        shared.write(1, 1, || ());
+        shared.write(1, 1, || ());
+        other.join().unwrap();
+    });
+}
+
+/// The table grows under a holder while another one looks from slot to slot for those whom it
+/// conflicts with.
+pub(super) fn newcomers_respect_those_who_are_moved(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = shared.read(2, 2, || {
+            shared.write(1, 1, || {
+                let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+                shared.lock.reserve(9);
+                shared.change(1, 1);
+                other
+            })
+        });
+        other.join().unwrap();
+    });
+}
+
+/// The table grows while a request waits for a holder in a slot.
+pub(super) fn a_waiter_outlives_a_move(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = shared.read(2, 2, || {
+            shared.read(1, 1, || {
+                let other = spawn(shared, |shared| shared.write(0, 2, || ()));
+                shared.until_waiting(1);
+                shared.lock.reserve(9);
+                other
+            })
+        });
         other.join().unwrap();
     });
 }

@@ -1,0 +1,138 @@
+//! Futures that become guards.
+//!
+//! A future takes its place in the order when it is first polled. Dropped before it is ready, it
+//! gives the place up: those behind it go on, nobody loses a wake-up. It blocks no thread, and runs
+//! on any executor. Takes the tree's mutex, briefly, on each poll that finds it waiting.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+use crate::guard::{Held, ReadGuard, WriteGuard};
+use crate::layers::{Enqueued, Layers};
+use crate::mode::Mode;
+use crate::span::Span;
+use crate::tree::Node;
+
+/// Becomes a [`ReadGuard`]; made by [`RangeLock::read_async`](crate::RangeLock::read_async).
+#[must_use = "futures do nothing unless polled"]
+pub struct ReadFuture<'lock> {
+    request: Request<'lock>,
+}
+
+/// Becomes a [`WriteGuard`]; made by [`RangeLock::write_async`](crate::RangeLock::write_async).
+#[must_use = "futures do nothing unless polled"]
+pub struct WriteFuture<'lock> {
+    request: Request<'lock>,
+}
+
+impl<'lock> ReadFuture<'lock> {
+    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>) -> Self {
+        let request = Request::new(layers, span, Mode::Read);
+        Self { request }
+    }
+}
+
+impl<'lock> WriteFuture<'lock> {
+    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>) -> Self {
+        let request = Request::new(layers, span, Mode::Write);
+        Self { request }
+    }
+}
+
+impl<'lock> Future for ReadFuture<'lock> {
+    type Output = ReadGuard<'lock>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<ReadGuard<'lock>> {
+        self.request.poll(context).map(ReadGuard::new)
+    }
+}
+
+impl<'lock> Future for WriteFuture<'lock> {
+    type Output = WriteGuard<'lock>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<WriteGuard<'lock>> {
+        self.request.poll(context).map(WriteGuard::new)
+    }
+}
+
+impl fmt::Debug for ReadFuture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadFuture").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WriteFuture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteFuture").finish_non_exhaustive()
+    }
+}
+
+/// A request on its way.
+struct Request<'lock> {
+    layers: &'lock Layers,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nobody knows of it yet.
+    New(Option<Span>, Mode),
+    /// Invariant: the node is that of a waiting or granted request of this lock.
+    Waiting(NonNull<Node>),
+    /// What became of it belongs to a guard.
+    Done,
+}
+
+// SAFETY: the node belongs to whoever has the future, and the lock does not care which thread polls
+// or cancels it.
+unsafe impl Send for Request<'_> {}
+// SAFETY: a shared future offers nothing.
+unsafe impl Sync for Request<'_> {}
+
+impl<'lock> Request<'lock> {
+    fn new(layers: &'lock Layers, span: Option<Span>, mode: Mode) -> Self {
+        Self {
+            layers,
+            stage: Stage::New(span, mode),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If it was ready before.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Held<'lock>> {
+        if let Stage::New(span, mode) = self.stage {
+            let Some(span) = span else {
+                self.stage = Stage::Done;
+                return Poll::Ready(Held::nothing(self.layers));
+            };
+            match self.layers.enqueue(span, mode) {
+                Enqueued::Held(holding) => {
+                    self.stage = Stage::Done;
+                    return Poll::Ready(Held::granted(self.layers, holding));
+                }
+                Enqueued::Waiting(node) => self.stage = Stage::Waiting(node),
+            }
+        }
+        let Stage::Waiting(node) = self.stage else {
+            panic!("a future of a range lock was polled after it was ready");
+        };
+        // SAFETY: see the invariant of the stage.
+        let poll = unsafe { self.layers.poll(node, context.waker()) };
+        poll.map(|holding| {
+            self.stage = Stage::Done;
+            Held::granted(self.layers, holding)
+        })
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(node) = self.stage {
+            // SAFETY: see the invariant of the stage; it ends here.
+            unsafe { self.layers.cancel(node) };
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Several ranges at once.
+//!
+//! All requests of one call take their places in the order at one moment, so of two calls one comes
+//! first with all of them, and they cannot wait for each other in a circle. Takes the tree's mutex
+//! once, then whatever is to be waited for.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use crate::guard::{Held, ReadGuard, WriteGuard};
+use crate::inspect::Access;
+use crate::layers::{Holding, Layers};
+use crate::mode::Mode;
+use crate::span::Span;
+
+/// Several ranges, each shared or exclusive; given back together when dropped, or one by one.
+///
+/// Made by [`RangeLock::lock_many`](crate::RangeLock::lock_many).
+#[must_use = "the ranges are given back at once if the guard is dropped"]
+pub struct ManyGuard<'lock> {
+    guards: Vec<Guard<'lock>>,
+}
+
+/// One range of a [`ManyGuard`].
+#[derive(Debug)]
+#[must_use = "the range is given back at once if the guard is dropped"]
+pub enum Guard<'lock> {
+    /// Shared.
+    Read(ReadGuard<'lock>),
+    /// Exclusive.
+    Write(WriteGuard<'lock>),
+}
+
+impl Guard<'_> {
+    /// The range held.
+    #[must_use]
+    pub fn range(&self) -> Option<RangeInclusive<u64>> {
+        match self {
+            Guard::Read(guard) => guard.range(),
+            Guard::Write(guard) => guard.range(),
+        }
+    }
+
+    /// How it is held.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        match self {
+            Guard::Read(_) => Access::Read,
+            Guard::Write(_) => Access::Write,
+        }
+    }
+}
+
+impl<'lock> ManyGuard<'lock> {
+    pub(crate) fn take(layers: &'lock Layers, wanted: &[(Span, Mode)]) -> Self {
+        let requests = disjoint(wanted);
+        Self::new(layers, &requests, layers.lock_many(&requests))
+    }
+
+    pub(crate) fn try_take(layers: &'lock Layers, wanted: &[(Span, Mode)]) -> Option<Self> {
+        let requests = disjoint(wanted);
+        let holdings = layers.try_lock_many(&requests)?;
+        Some(Self::new(layers, &requests, holdings))
+    }
+
+    pub(crate) fn take_until(
+        layers: &'lock Layers,
+        wanted: &[(Span, Mode)],
+        deadline: Instant,
+    ) -> Option<Self> {
+        let requests = disjoint(wanted);
+        let holdings = layers.lock_many_until(&requests, deadline)?;
+        Some(Self::new(layers, &requests, holdings))
+    }
+
+    fn new(layers: &'lock Layers, requests: &[(Span, Mode)], holdings: Vec<Holding>) -> Self {
+        let guards = holdings
+            .into_iter()
+            .zip(requests)
+            .map(|(holding, (_, mode))| {
+                let held = Held::granted(layers, holding);
+                match mode {
+                    Mode::Read => Guard::Read(ReadGuard::new(held)),
+                    Mode::Write => Guard::Write(WriteGuard::new(held)),
+                }
+            })
+            .collect();
+        Self { guards }
+    }
+
+    /// What is held, by ascending range. Ranges that were asked for twice are held once, and
+    /// exclusively if one of the two was.
+    pub fn guards(&self) -> impl Iterator<Item = &Guard<'lock>> {
+        self.guards.iter()
+    }
+
+    /// The guards, to be given back one by one.
+    #[must_use = "the ranges are given back at once if the guards are dropped"]
+    pub fn into_guards(self) -> Vec<Guard<'lock>> {
+        self.guards
+    }
+}
+
+impl fmt::Debug for ManyGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.guards).finish()
+    }
+}
+
+/// The same bytes in ranges that share none, each in the strongest mode it was wanted in.
+fn disjoint(wanted: &[(Span, Mode)]) -> Vec<(Span, Mode)> {
+    let of_mode = |mode: Mode| {
+        let spans = wanted.iter().filter(move |(_, wanted)| *wanted == mode);
+        merged(spans.map(|(span, _)| *span).collect())
+    };
+    let writes = of_mode(Mode::Write);
+    let reads = of_mode(Mode::Read);
+    let mut all: Vec<_> = reads
+        .into_iter()
+        .flat_map(|read| without(read, &writes))
+        .map(|span| (span, Mode::Read))
+        .chain(writes.iter().map(|span| (*span, Mode::Write)))
+        .collect();
+    all.sort_unstable_by_key(|(span, _)| span.first);
+    all
+}
+
+/// Ranges that overlap become one. Ascending.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_unstable_by_key(|span| span.first);
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.first <= last.last => last.last = last.last.max(span.last),
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+/// What is left of `span` between `holes`, which are ascending and share nothing.
+fn without(span: Span, holes: &[Span]) -> Vec<Span> {
+    let mut parts = Vec::new();
+    let mut rest = Some(span);
+    for hole in holes {
+        let Some(left) = rest.filter(|left| left.overlaps(*hole)) else {
+            continue;
+        };
+        if left.first < hole.first {
+            parts.push(Span {
+                first: left.first,
+                last: hole.first - 1,
+            });
+        }
+        rest = (hole.last < left.last).then(|| Span {
+            first: hole.last + 1,
+            last: left.last,
+        });
+    }
+    parts.extend(rest);
+    parts
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn each_byte_is_wanted_once_and_in_the_strongest_mode(
+            wanted in proptest::collection::vec((0..20_u64, 0..6_u64, any::<bool>()), 0..8),
+        ) {
+            let wanted: Vec<_> = wanted
+                .into_iter()
+                .map(|(first, length, writes)| {
+                    let mode = if writes { Mode::Write } else { Mode::Read };
+                    (Span { first, last: first + length }, mode)
+                })
+                .collect();
+            let found = disjoint(&wanted);
+            for byte in 0..30 {
+                let at = Span { first: byte, last: byte };
+                let modes = |all: &[(Span, Mode)]| -> Vec<Mode> {
+                    let here = all.iter().filter(|(span, _)| span.overlaps(at));
+                    here.map(|(_, mode)| *mode).collect()
+                };
+                let strongest = modes(&wanted)
+                    .into_iter()
+                    .reduce(|one, other| if one == Mode::Write { one } else { other });
+                prop_assert_eq!(modes(&found), strongest.into_iter().collect::<Vec<_>>());
+            }
+            prop_assert!(found.windows(2).all(|pair| pair[0].0.last < pair[1].0.first));
+        }
+    }
+}

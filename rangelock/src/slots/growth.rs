@@ -1,0 +1,169 @@
+//! When a lock's table grows, and into what.
+//!
+//! A shard that has no slot left, or in which requests meet again and again, wishes for growth. The
+//! wish is carried out by the next request that may allocate. More shards help if those who meet
+//! use different granules; if they use the same one, only a shorter granule does, and whether there
+//! can be one is the owner's choice.
+//!
+//! Takes no lock.
+
+use super::SLOTS;
+use super::granule::Granule;
+use super::level::{LEAST_SHARD_BITS, MOST_SHARD_BITS, View};
+use super::shard::{Request, Shard};
+use crate::span::Span;
+use crate::sync::Ordering::Relaxed;
+use crate::sync::{AtomicU32, const_unless_modelled};
+
+/// By how much the number of shards grows, as a power of two.
+const STEP_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
+
+/// Beyond so many shards it is not for want of them that requests meet.
+const ROOMY_SHARD_BITS: u32 = 8;
+
+/// Shorter granules are not worth a table: 64 units.
+const LEAST_GRANULE_SHIFT: u32 = 6;
+
+/// Who says how long a granule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Division {
+    /// The owner of the lock.
+    Fixed(Granule),
+    /// The lock, by what it is used for.
+    Adaptive,
+}
+
+/// The wish for growth, and what it may lead to.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    division: Division,
+    /// A plan in one word, or zero.
+    wish: AtomicU32,
+    /// Requests that found their shard full since the last growth.
+    full: AtomicU32,
+}
+
+/// What a younger level should look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) granule: Granule,
+    pub(super) shard_bits: u32,
+}
+
+impl Plan {
+    fn bits(self) -> u32 {
+        self.granule.shift() << 8 | self.shard_bits
+    }
+
+    fn from_bits(bits: u32) -> Option<Self> {
+        (bits != 0).then(|| Self {
+            granule: Granule::from_shift(bits >> 8),
+            shard_bits: bits & 0xff,
+        })
+    }
+}
+
+impl Growth {
+    const_unless_modelled! {
+        pub(crate) const fn new(division: Division) -> Self {
+            Self {
+                division,
+                wish: AtomicU32::new(0),
+                full: AtomicU32::new(0),
+            }
+        }
+    }
+
+    /// The longest granule there can be; that of the first level with several shards.
+    pub(super) const fn longest_granule(&self) -> Granule {
+        match self.division {
+            Division::Fixed(granule) => granule,
+            Division::Adaptive => Granule::USUAL,
+        }
+    }
+
+    // ---- Wishes ---------------------------------------------------------------------------------
+
+    /// Whether somebody wishes for growth.
+    #[inline]
+    pub(crate) fn is_wished_for(&self) -> bool {
+        // Relaxed, here and below: a hint.
+        self.wish.load(Relaxed) != 0
+    }
+
+    /// Requests meet in `shard` all the time, though there is a slot for each.
+    #[cold]
+    pub(super) fn wish_for_room(&self, view: View<'_>, shard: &Shard, request: &Request) {
+        let plan = self.plan(view, shard, request);
+        if let Some(plan) = plan.filter(|plan| plan.shard_bits <= ROOMY_SHARD_BITS) {
+            self.wish.store(plan.bits(), Relaxed);
+        }
+    }
+
+    /// `shard` has no slot left for a request. A few such in a large table are no reason yet.
+    #[cold]
+    pub(super) fn note_full(&self, view: View<'_>, shard: &Shard, request: &Request) {
+        let full = self.full.fetch_add(1, Relaxed) + 1;
+        if full > 1 << view.shard_bits() >> 6 {
+            self.full.store(0, Relaxed);
+            if let Some(plan) = self.plan(view, shard, request) {
+                self.wish.store(plan.bits(), Relaxed);
+            }
+        }
+    }
+
+    /// What was wished for, if something was; nobody else gets it.
+    pub(super) fn take_wish(&self) -> Option<Plan> {
+        Plan::from_bits(self.wish.swap(0, Relaxed))
+    }
+
+    // ---- Plans ----------------------------------------------------------------------------------
+
+    /// What would help `request` and those it meets in `shard`, if anything would.
+    fn plan(&self, view: View<'_>, shard: &Shard, request: &Request) -> Option<Plan> {
+        let granule = view.granule(self.longest_granule());
+        let here = granule.number_of(request.span);
+        let (mut others, mut strangers, mut longest) = (0, 0, length_bits(request.span));
+        for span in shard.held().map(|held| held.span(request.format)) {
+            others += 1;
+            strangers += u32::from(granule.number_of(span) != here);
+            if span.last != u64::MAX {
+                longest = longest.max(length_bits(span));
+            }
+        }
+        if strangers > 0 {
+            let shard_bits = (view.shard_bits() + STEP_BITS).max(LEAST_SHARD_BITS);
+            return (shard_bits <= MOST_SHARD_BITS).then_some(Plan {
+                granule,
+                shard_bits,
+            });
+        }
+        let shorter = longest.max(LEAST_GRANULE_SHIFT);
+        let may_shorten = self.division == Division::Adaptive && shorter < granule.shift();
+        (others > 0 && may_shorten).then(|| Plan {
+            granule: Granule::from_shift(shorter),
+            shard_bits: view.shard_bits().max(LEAST_SHARD_BITS),
+        })
+    }
+
+    /// A level with half of its slots free when `ranges` are held, unless this one has as many.
+    pub(super) fn plan_reserve(&self, view: View<'_>, ranges: usize) -> Option<Plan> {
+        if ranges <= SLOTS {
+            return None;
+        }
+        let shards = ranges.div_ceil(SLOTS / 3 + 1).next_power_of_two();
+        let shard_bits = shards
+            .trailing_zeros()
+            .clamp(LEAST_SHARD_BITS, MOST_SHARD_BITS);
+        (shard_bits > view.shard_bits()).then(|| Plan {
+            granule: view.granule(self.longest_granule()),
+            shard_bits,
+        })
+    }
+}
+
+/// The shortest granule that a range of this length can lie in, as a power of two.
+fn length_bits(span: Span) -> u32 {
+    let length_less_one = span.last - span.first;
+    u64::BITS - length_less_one.leading_zeros()
+}
