@@ -29,6 +29,9 @@ mod model_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/sequential.rs"]
 mod sequential_tests;
+#[cfg(all(test, shuttle))]
+#[path = "lock/tests/shuttle/mod.rs"]
+mod shuttle_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/slots.rs"]
 mod slots_tests;
@@ -451,7 +454,7 @@ impl RangeLock {
         self
     }
 
-    #[cfg(all(test, loom))]
+    #[cfg(all(test, any(loom, shuttle)))]
     fn with_granule_and_fault(granule: Granule, fault: crate::probe::Fault) -> Self {
         let probe = Probe::committing(fault);
         let layers = Layers::new(Division::Fixed(granule), probe);

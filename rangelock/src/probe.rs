@@ -113,7 +113,7 @@ mod present {
             }
         }
 
-        #[cfg(all(test, loom))]
+        #[cfg(all(test, any(loom, shuttle)))]
         pub(crate) fn committing(fault: Fault) -> Self {
             Self {
                 fault: Some(fault),

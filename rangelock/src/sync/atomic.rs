@@ -19,7 +19,9 @@
 
 #[cfg(loom)]
 pub(crate) use ::loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) use ::shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// Stands between a `SeqCst` read-modify-write and the `SeqCst` loads that must not miss what was

@@ -35,30 +35,37 @@ mod clock;
 mod mutex;
 mod wait_word;
 
-#[cfg(any(all(test, not(loom)), not(any(loom, target_os = "linux"))))]
+#[cfg(any(
+    all(test, not(any(loom, shuttle))),
+    not(any(loom, shuttle, target_os = "linux"))
+))]
 #[cfg_attr(
     target_os = "linux",
     allow(dead_code, reason = "built here for its tests only")
 )]
 mod fallback;
-#[cfg(all(not(loom), target_os = "linux"))]
+#[cfg(all(not(any(loom, shuttle)), target_os = "linux"))]
 mod linux;
 #[cfg(loom)]
 mod loom;
+#[cfg(shuttle)]
+mod shuttle;
 
 #[cfg(all(test, loom))]
 #[path = "tests/loom.rs"]
 mod loom_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 #[path = "tests/sequential.rs"]
 mod sequential_tests;
 
-#[cfg(not(any(loom, target_os = "linux")))]
+#[cfg(not(any(loom, shuttle, target_os = "linux")))]
 use fallback as platform;
-#[cfg(all(not(loom), target_os = "linux"))]
+#[cfg(all(not(any(loom, shuttle)), target_os = "linux"))]
 use linux as platform;
 #[cfg(loom)]
 use loom as platform;
+#[cfg(shuttle)]
+use shuttle as platform;
 
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;

@@ -86,7 +86,7 @@ pub(crate) struct Node {
 }
 
 // Every pinned request has one in its frame, and every movable one that finds no slot in the pool.
-#[cfg(all(not(loom), target_pointer_width = "64"))]
+#[cfg(all(not(any(loom, shuttle)), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Node>() <= 128);
 
 impl Node {
