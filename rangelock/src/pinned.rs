@@ -26,7 +26,7 @@ use std::time::Instant;
 use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
-use crate::tree::Node;
+use crate::tree::LazyNode;
 
 /// A request for one range at a time, in memory that the caller provides.
 ///
@@ -67,7 +67,7 @@ use crate::tree::Node;
 /// ```
 pub struct RangeNode<'lock> {
     layers: &'lock Layers,
-    node: Node,
+    node: LazyNode,
     holding: Cell<Option<Holding>>,
     _pinned: PhantomPinned,
 }
@@ -83,7 +83,7 @@ impl<'lock> RangeNode<'lock> {
     pub(crate) fn new(layers: &'lock Layers) -> Self {
         Self {
             layers,
-            node: Node::new(),
+            node: LazyNode::new(),
             holding: Cell::new(None),
             _pinned: PhantomPinned,
         }
@@ -160,7 +160,7 @@ impl<'lock> RangeNode<'lock> {
         deadline: Instant,
     ) -> Option<HeldNode<'node>> {
         let this = self.into_ref().get_ref();
-        this.release();
+        this.release_forgotten();
         if let Some(span) = span {
             // SAFETY: as in `hold`.
             let holding = unsafe { this.layers.lock_until(&this.node, span, mode, deadline) }?;
@@ -169,27 +169,29 @@ impl<'lock> RangeNode<'lock> {
         Some(HeldNode { node: this })
     }
 
-    #[inline]
+    // Inlined even so, like the functions that it ends in: what is left of a pair that meets nobody
+    // is as long as the calls would be.
+    #[inline(always)]
     fn hold<'node>(self: Pin<&'node mut Self>, span: Option<Span>, mode: Mode) -> HeldNode<'node> {
         let this = self.into_ref().get_ref();
-        this.release();
+        this.release_forgotten();
         if let Some(span) = span {
             // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which gives
-            // the range back first; it is not linked, because `release` has run.
+            // the range back first; it is not linked, because what a guard left was given back.
             let holding = unsafe { this.layers.lock(&this.node, span, mode) };
             this.holding.set(Some(holding));
         }
         HeldNode { node: this }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_hold<'node>(
         self: Pin<&'node mut Self>,
         span: Option<Span>,
         mode: Mode,
     ) -> Option<HeldNode<'node>> {
         let this = self.into_ref().get_ref();
-        this.release();
+        this.release_forgotten();
         if let Some(span) = span {
             // SAFETY: as in `hold`.
             let holding = unsafe { this.layers.try_lock(&this.node, span, mode) }?;
@@ -198,8 +200,20 @@ impl<'lock> RangeNode<'lock> {
         Some(HeldNode { node: this })
     }
 
+    /// Gives back what a forgotten guard has left.
+    #[inline(always)]
+    fn release_forgotten(&self) {
+        #[cold]
+        fn release(node: &RangeNode<'_>) {
+            node.release();
+        }
+        if self.holding.get().is_some() {
+            release(self);
+        }
+    }
+
     /// Gives the range back, if one is held.
-    #[inline]
+    #[inline(always)]
     fn release(&self) {
         if let Some(holding) = self.holding.take() {
             // SAFETY: it was granted and not given back (Invariant 1).

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     CountNotReread,
     /// A request does not look at the count of nodes after it has looked at the slots.
     CountNotReadAgain,
+    /// A level that was left takes in newcomers again while the one before it still does.
+    ReinstatesTooEarly,
     /// A request that has announced itself does not see that the shard was opened to lone holders.
     UncrowdsUnseen,
     /// A request withdraws its announcement and does not tell who waits for that.

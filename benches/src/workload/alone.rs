@@ -11,6 +11,9 @@ use crate::contender::{Exclusive, Shared};
 /// Held ranges lie this far apart, so that there is a free page after each.
 const STRIDE_BYTES: u64 = 2 * PAGE_BYTES;
 
+/// Pairs after which a lock must have adapted.
+const ADAPTING_PAIRS: usize = 100;
+
 /// Writes a page in the middle of `held` others that are held.
 pub struct Beside<L> {
     lock: L,
@@ -137,13 +140,17 @@ impl<L: Exclusive> Whole<L> {
     }
 
     /// On a lock of which `ranges` ranges were once held at the same time, over its whole length,
-    /// and were given back: its tables have the size they grew to. Called `name`.
+    /// and were given back; then the whole was written some times, so that a lock that adapts to
+    /// its use has done so. Called `name`.
     #[must_use]
     pub fn grown(name: &'static str, ranges: u64) -> Self {
         let lock = L::new(Self::LEN_BYTES, 1);
         let stride = Self::LEN_BYTES / ranges;
         let guards = (0..ranges).map(|at| lock.write(at * stride..at * stride + PAGE_BYTES));
         drop(LastFirst(guards.collect()));
+        for _ in 0..ADAPTING_PAIRS {
+            lock.with_write_whole(|| ());
+        }
         Self { lock, name }
     }
 }

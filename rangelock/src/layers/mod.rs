@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 
 use crate::mode::Mode;
 use crate::probe::Probe;
-use crate::slots::{Departure, Division, Growth, Level, Place, SlotTable};
+use crate::slots::{Departure, Division, Growth, Place, Rebuild, SlotTable};
 use crate::span::Span;
 use crate::sync::{Mutex, const_unless_modelled};
 use crate::tree::{self, Census, Node, Standing, TreeCounters, TreeLock};
@@ -148,7 +148,7 @@ impl Layers {
             return None;
         }
         let place = self.attempt(span, mode);
-        self.grow_if_wished_for();
+        self.rebuild_if_wished_for();
         place.map(Holding::place)
     }
 
@@ -187,26 +187,34 @@ impl Layers {
     }
 
     #[inline]
-    fn grow_if_wished_for(&self) {
-        if self.slots.is_growth_wished_for() {
-            self.grow_as_wished_for();
+    fn rebuild_if_wished_for(&self) {
+        if self.slots.is_rebuild_wished_for() {
+            self.rebuild_as_wished_for();
         }
     }
 
     #[cold]
-    fn grow_as_wished_for(&self) {
-        if let Some(level) = self.slots.plan_growth() {
-            self.grow(level);
+    fn rebuild_as_wished_for(&self) {
+        if let Some(rebuild) = self.slots.plan_rebuild() {
+            self.rebuild(rebuild);
         }
     }
 
-    fn grow(&self, level: Box<Level>) {
+    fn rebuild(&self, rebuild: Rebuild) {
         let mut held = 0;
         self.slots.visit(|_, _| held += 1);
         let spare = FEW_STAND_INS + held / 8;
         self.tree.while_frozen(&self.slots, spare, |linked, adopt| {
-            self.slots.grow(level, linked, adopt);
+            self.slots.rebuild(rebuild, linked, adopt);
         });
+    }
+
+    /// Makes the table as small as it can be, whatever was reserved.
+    #[cfg(all(test, loom))]
+    pub(crate) fn shrink_table(&self) {
+        if let Some(rebuild) = self.slots.plan_shrink_to_fit() {
+            self.rebuild(rebuild);
+        }
     }
 
     /// Makes room for `ranges` ranges at once. Locks: briefly the tree's mutex.
@@ -215,8 +223,8 @@ impl Layers {
             Way::SlotsFirst => ranges,
             Way::TreeOnly => 0,
         };
-        if let Some(level) = self.slots.plan_reserve(in_slots) {
-            self.grow(level);
+        if let Some(rebuild) = self.slots.plan_reserve(in_slots) {
+            self.rebuild(rebuild);
         }
         self.tree.reserve(ranges - in_slots + in_slots.div_ceil(8));
     }

@@ -29,7 +29,7 @@ impl Layers {
             Some(place) => Holding::place(place),
             None => self.tree.lock_pooled(&self.slots, span, mode).into(),
         };
-        self.grow_if_wished_for();
+        self.rebuild_if_wished_for();
         holding
     }
 
@@ -55,7 +55,7 @@ impl Layers {
                 .try_lock_pooled(&self.slots, span, mode)
                 .map(Holding::from),
         };
-        self.grow_if_wished_for();
+        self.rebuild_if_wished_for();
         holding
     }
 
@@ -77,6 +77,7 @@ impl Layers {
     /// # Safety
     ///
     /// As for `unlock_pooled`.
+    #[cold]
     unsafe fn unlink_pooled(&self, node: NonNull<Node>) {
         match self.way {
             // SAFETY: passed on from the caller.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::span::Span;
-use crate::tree::{self, Nobody, Node};
+use crate::tree::{self, LazyNode, Nobody, Node};
 
 impl Layers {
     /// Like [`lock_pooled`](Self::lock_pooled), with the caller's node, which is filled in only if
@@ -19,7 +19,7 @@ impl Layers {
     /// The node is alive and not linked; it stays where it is, untouched by the caller, until
     /// [`unlock`](Self::unlock) was called.
     #[inline]
-    pub(crate) unsafe fn lock(&self, node: &Node, span: Span, mode: Mode) -> Holding {
+    pub(crate) unsafe fn lock(&self, node: &LazyNode, span: Span, mode: Mode) -> Holding {
         match self.slots.alone(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
@@ -31,16 +31,15 @@ impl Layers {
     ///
     /// As for [`lock`](Self::lock).
     #[inline(never)]
-    unsafe fn lock_beside_others(&self, node: &Node, span: Span, mode: Mode) -> Holding {
-        node.request(span, mode);
+    unsafe fn lock_beside_others(&self, node: &LazyNode, span: Span, mode: Mode) -> Holding {
         if self.way == Way::TreeOnly {
             // SAFETY: passed on from the caller.
-            return unsafe { self.tree.lock(&Nobody, NonNull::from(node)) }.into();
+            return unsafe { self.tree.lock(&Nobody, node.request(span, mode)) }.into();
         }
         match self.attempt(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
-            None => unsafe { self.tree.lock(&self.slots, NonNull::from(node)) }.into(),
+            None => unsafe { self.tree.lock(&self.slots, node.request(span, mode)) }.into(),
         }
     }
 
@@ -51,7 +50,7 @@ impl Layers {
     /// As for [`lock`](Self::lock); without a result the node is not in use.
     pub(crate) unsafe fn lock_until(
         &self,
-        node: &Node,
+        node: &LazyNode,
         span: Span,
         mode: Mode,
         deadline: Instant,
@@ -59,9 +58,8 @@ impl Layers {
         if let Some(place) = self.slots.alone(span, mode) {
             return Some(Holding::place(place));
         }
-        node.request(span, mode);
-        let node = NonNull::from(node);
         if self.way == Way::TreeOnly {
+            let node = node.request(span, mode);
             // SAFETY: passed on from the caller.
             let holding = unsafe { self.tree.lock_until(&Nobody, node, deadline) }?;
             return Some(holding.into());
@@ -69,6 +67,7 @@ impl Layers {
         if let Some(place) = self.attempt(span, mode) {
             return Some(Holding::place(place));
         }
+        let node = node.request(span, mode);
         // SAFETY: passed on from the caller.
         let holding = unsafe { self.tree.lock_until(&self.slots, node, deadline) }?;
         Some(holding.into())
@@ -80,7 +79,12 @@ impl Layers {
     ///
     /// As for [`lock`](Self::lock); without a result the node is not in use.
     #[inline]
-    pub(crate) unsafe fn try_lock(&self, node: &Node, span: Span, mode: Mode) -> Option<Holding> {
+    pub(crate) unsafe fn try_lock(
+        &self,
+        node: &LazyNode,
+        span: Span,
+        mode: Mode,
+    ) -> Option<Holding> {
         match self.slots.alone(span, mode) {
             Some(place) => Some(Holding::place(place)),
             // SAFETY: passed on from the caller.
@@ -94,21 +98,22 @@ impl Layers {
     #[inline(never)]
     unsafe fn try_lock_beside_others(
         &self,
-        node: &Node,
+        node: &LazyNode,
         span: Span,
         mode: Mode,
     ) -> Option<Holding> {
-        node.request(span, mode);
         if self.way == Way::TreeOnly {
+            let node = node.request(span, mode);
             // SAFETY: passed on from the caller.
-            let holding = unsafe { self.tree.try_lock(&Nobody, NonNull::from(node)) }?;
+            let holding = unsafe { self.tree.try_lock(&Nobody, node) }?;
             return Some(holding.into());
         }
         if let Some(place) = self.attempt(span, mode) {
             return Some(Holding::place(place));
         }
+        let node = node.request(span, mode);
         // SAFETY: passed on from the caller.
-        let holding = unsafe { self.tree.try_lock(&self.slots, NonNull::from(node)) }?;
+        let holding = unsafe { self.tree.try_lock(&self.slots, node) }?;
         Some(holding.into())
     }
 
@@ -131,6 +136,7 @@ impl Layers {
     /// # Safety
     ///
     /// As for `unlock`.
+    #[cold]
     unsafe fn unlink(&self, node: NonNull<Node>) {
         match self.way {
             // SAFETY: passed on from the caller.

@@ -1,9 +1,13 @@
-//! When a lock's table grows, and into what.
+//! When a lock's table grows or shrinks, and into what.
 //!
 //! A shard that has no slot left, or in which requests meet again and again, wishes for growth. The
 //! wish is carried out by the next request that may allocate. More shards help if those who meet
 //! use different granules; if they use the same one, only a shorter granule does, and whether there
 //! can be one is the owner's choice.
+//!
+//! Wide requests visit every shard, and wish for fewer when they have done so some times. If few
+//! enough ranges are held then, the table shrinks. Every time it does, more wide requests have to
+//! come before it does so again: a lock whose use changes to and fro ends up large.
 //!
 //! Takes no lock.
 
@@ -18,8 +22,18 @@ use crate::sync::{AtomicU32, const_unless_modelled};
 /// By how much the number of shards grows, as a power of two.
 const STEP_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
 
+/// So many slots of each shard are expected to be in use.
+const SLOTS_TO_FILL: usize = if cfg!(loom) { SLOTS } else { SLOTS / 2 };
+
 /// Beyond so many shards it is not for want of them that requests meet.
 const ROOMY_SHARD_BITS: u32 = 8;
+
+/// After so many visits to all its shards a table shrinks for the first time, if it can.
+const FIRST_PATIENCE: u32 = if cfg!(loom) { 1 } else { 8 };
+const MOST_PATIENCE: u32 = 1 << 20;
+
+/// The wish for fewer shards.
+const SHRINK: u32 = 1 << 31;
 
 /// Shorter granules are not worth a table: 64 units.
 const LEAST_GRANULE_SHIFT: u32 = 6;
@@ -37,10 +51,23 @@ pub(crate) enum Division {
 #[derive(Debug)]
 pub(crate) struct Growth {
     division: Division,
-    /// A plan in one word, or zero.
+    /// A plan in one word, or `SHRINK`, or zero.
     wish: AtomicU32,
     /// Requests that found their shard full since the last growth.
     full: AtomicU32,
+    /// Requests that visited all shards since they last wished for fewer.
+    wide: AtomicU32,
+    /// How many such it takes, in excess of the first time.
+    patience: AtomicU32,
+    /// The fewest shards the owner wants, as a power of two.
+    least_shard_bits: AtomicU32,
+}
+
+/// What the table shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Grow(Plan),
+    Shrink,
 }
 
 /// What a younger level should look like.
@@ -70,6 +97,9 @@ impl Growth {
                 division,
                 wish: AtomicU32::new(0),
                 full: AtomicU32::new(0),
+                wide: AtomicU32::new(0),
+                patience: AtomicU32::new(0),
+                least_shard_bits: AtomicU32::new(0),
             }
         }
     }
@@ -112,9 +142,34 @@ impl Growth {
         }
     }
 
+    /// A wide request has visited so many shards.
+    #[cold]
+    pub(super) fn note_wide(&self, view: View<'_>, visited: usize) {
+        let is_large = view.shard_bits() > self.least_shard_bits.load(Relaxed);
+        if visited >> view.shard_bits() == 0 || !is_large {
+            return;
+        }
+        let wide = self.wide.fetch_add(1, Relaxed) + 1;
+        if wide >= self.patience.load(Relaxed) + FIRST_PATIENCE {
+            self.wide.store(0, Relaxed);
+            // A wish for growth is the better founded one.
+            let _ = self.wish.compare_exchange(0, SHRINK, Relaxed, Relaxed);
+        }
+    }
+
+    /// The table has shrunk: next time it takes longer.
+    pub(super) fn note_shrunk(&self) {
+        let patience = self.patience.load(Relaxed) + FIRST_PATIENCE;
+        self.patience
+            .store((2 * patience).min(MOST_PATIENCE), Relaxed);
+    }
+
     /// What was wished for, if something was; nobody else gets it.
-    pub(super) fn take_wish(&self) -> Option<Plan> {
-        Plan::from_bits(self.wish.swap(0, Relaxed))
+    pub(super) fn take_wish(&self) -> Option<Wish> {
+        match self.wish.swap(0, Relaxed) {
+            SHRINK => Some(Wish::Shrink),
+            bits => Plan::from_bits(bits).map(Wish::Grow),
+        }
     }
 
     // ---- Plans ----------------------------------------------------------------------------------
@@ -146,20 +201,40 @@ impl Growth {
         })
     }
 
-    /// A level with half of its slots free when `ranges` are held, unless this one has as many.
+    /// A level with half of its slots free when `ranges` are held, unless this one has as many. The
+    /// table does not shrink below that any more.
     pub(super) fn plan_reserve(&self, view: View<'_>, ranges: usize) -> Option<Plan> {
-        if ranges <= SLOTS {
-            return None;
-        }
-        let shards = ranges.div_ceil(SLOTS / 3 + 1).next_power_of_two();
-        let shard_bits = shards
-            .trailing_zeros()
-            .clamp(LEAST_SHARD_BITS, MOST_SHARD_BITS);
+        let shard_bits = shard_bits_for(ranges);
+        self.least_shard_bits.fetch_max(shard_bits, Relaxed);
         (shard_bits > view.shard_bits()).then(|| Plan {
             granule: view.granule(self.longest_granule()),
             shard_bits,
         })
     }
+
+    /// Lets the table shrink below what was reserved.
+    #[cfg(all(test, loom))]
+    pub(super) fn forget_reserve(&self) {
+        self.least_shard_bits.store(0, Relaxed);
+    }
+
+    /// How many shards are enough while `held` ranges are held, as a power of two; nothing if the
+    /// table is hardly larger.
+    pub(super) fn plan_shrink(&self, view: View<'_>, held: usize) -> Option<u32> {
+        let enough = shard_bits_for(2 * held).max(self.least_shard_bits.load(Relaxed));
+        (enough + STEP_BITS <= view.shard_bits()).then_some(enough)
+    }
+}
+
+/// So many shards that half of their slots are free while `ranges` are held, as a power of two.
+fn shard_bits_for(ranges: usize) -> u32 {
+    if ranges <= SLOTS {
+        return 0;
+    }
+    let shards = ranges.div_ceil(SLOTS_TO_FILL).next_power_of_two();
+    shards
+        .trailing_zeros()
+        .clamp(LEAST_SHARD_BITS, MOST_SHARD_BITS)
 }
 
 /// The shortest granule that a range of this length can lie in, as a power of two.

@@ -1,8 +1,8 @@
 //! One level of the table: so many shards, over which the granules are spread.
 //!
 //! A lock begins with one shard of its own, the inline level, and gets larger ones from the heap as
-//! its use grows. Only the youngest takes in newcomers; holders stay where they are. A level lives
-//! as long as its lock, so that whoever has ever seen it may look into it.
+//! its use grows. Only one takes in newcomers; holders stay where they are. A level lives as long
+//! as its lock, so that whoever has ever seen it may look into it.
 //!
 //! Takes no lock.
 
@@ -48,8 +48,8 @@ pub(crate) struct Level {
     groups: Box<[Group]>,
     shard_bits: u32,
     granule: Granule,
-    /// The one before, unless that was the inline level. Nobody looks there any more; it lives on
-    /// because holders are at home there, and others may have seen it and not yet looked.
+    /// The one that was allocated before. It lives on because holders are at home there, others may
+    /// have seen it and not yet looked, and it may be used again.
     pub(super) older: Option<NonNull<Level>>,
 }
 
@@ -80,6 +80,8 @@ impl Level {
 pub(super) struct Ticket(*mut Group);
 
 impl Ticket {
+    pub(super) const INLINE: Self = Self(std::ptr::null_mut());
+
     #[inline]
     pub(super) fn is_inline(self) -> bool {
         self.0.is_null()

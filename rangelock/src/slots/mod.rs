@@ -22,6 +22,10 @@
 //! holders stay where they are, and for each a *stand-in* is put into the new level. So nobody ever
 //! has to look into two levels.
 //!
+//! A wide request visits all shards. When such requests come again and again and few ranges are
+//! held, the lock goes back to a smaller level (`rebuild.rs`): one that was left, as soon as nobody
+//! is at home there any more. So it costs no memory to change to and fro.
+//!
 //! # States of a shard's head
 //!
 //! ```text
@@ -71,10 +75,10 @@
 //!
 //! a node leaves: unlink, nodes -= 1, do (c) for every node whose last node ahead this was
 //!
-//! growth, under the mutex: close the new level for all nodes; in each old shard set RETIRED among
-//! the nodes, crowd, and move each word: mark it as moved, put a stand-in into the new level, or
-//! link one into the tree; let newcomers into the new level.  Who releases a moved word has its
-//! stand-in dismissed, under the mutex.
+//! to another level, under the mutex: close it for all nodes; in each shard of the old one set
+//! RETIRED among the nodes, crowd, and move each word: mark it as moved, put a stand-in into the
+//! other level, or link one into the tree; take RETIRED away in the other level, and let newcomers
+//! in.  Who releases a moved word has its stand-in dismissed, under the mutex.
 //! ```
 //!
 //! # Invariants
@@ -84,7 +88,8 @@
 //!    somebody stands in for it in the level that takes in newcomers, in a slot or as a node.
 //! 2. The count of nodes of a shard is the number of linked nodes whose range concerns it, plus
 //!    those requests that are under the mutex between (a) and the end of their admission; or
-//!    RETIRED is set in it, for good.
+//!    RETIRED is set in it. There is one level at most in which it is not set, and it is not taken
+//!    away before all who were at home in that level have left.
 //! 3. While a head is IDLE or holds an uncrowded word, no slot of its shard holds a granted word
 //!    and no linked node concerns it, but for nodes between the two halves of (a).
 //! 4. A newcomer looks at the count after its announcement, at the head and the other slots after
@@ -121,7 +126,8 @@
 //!
 //! *One announced, one moved out of a slot* to another level or into the tree. The announcer may
 //! look at the slot after the word has left it. But the count was raised before, and stays raised
-//! as long as the range is held (by the node, or by RETIRED), so step 6 finds it.
+//! as long as the range is held (by the node, or by RETIRED, which stays while the announcer's own
+//! word stands there), so step 6 finds it.
 //!
 //! *Two in the tree, or one there and one put into a slot:* all under the mutex. *A stand-in:* was
 //! put into the new level before that took in anybody, and leaves after the one it stands in for.
@@ -160,12 +166,14 @@
 //!
 //! # What it does not do
 //!
-//! * The table does not shrink. A wide request on a table of many shards visits all of them.
+//! * A wide request on a table of many shards visits all of them, and as long as it is held, those
+//!   who come to them pass through the tree's mutex before they get a slot.
 //! * A granule used by all threads is one cache line, as a plain reader/writer lock would be.
 
 mod granule;
 mod growth;
 mod level;
+mod rebuild;
 mod shard;
 mod table;
 mod word;
@@ -176,7 +184,7 @@ mod model_tests;
 
 pub use self::granule::Granule;
 pub(crate) use self::growth::{Division, Growth};
-pub(crate) use self::level::Level;
+pub(crate) use self::rebuild::Rebuild;
 pub(crate) use self::shard::{Departure, Place};
 pub(crate) use self::table::SlotTable;
 

@@ -5,7 +5,7 @@
 use std::ptr::NonNull;
 
 use super::growth::{Division, Growth};
-use super::level::{Current, Level, View};
+use super::level::{Current, Level, Ticket, View};
 use super::shard::{Departure, Held, Place, Request, Shard};
 use super::word::{Format, Word};
 use crate::mode::Mode;
@@ -22,13 +22,13 @@ use crate::tree::{Notice, Outside};
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct SlotTable {
-    current: Current,
-    format: Format,
-    growth: Growth,
-    /// The youngest level on the heap, and by way of it all others; for the mutex and the end.
-    levels: AtomicPtr<Level>,
-    probe: Probe,
-    inline: Shard,
+    pub(super) current: Current,
+    pub(super) format: Format,
+    pub(super) growth: Growth,
+    /// The youngest level on the heap, and by way of it all others.
+    pub(super) levels: AtomicPtr<Level>,
+    pub(super) probe: Probe,
+    pub(super) inline: Shard,
 }
 
 // SAFETY: the pointers lead to levels, which are made of atomics and live as long as the table.
@@ -87,18 +87,28 @@ impl SlotTable {
         withdrawn: impl FnOnce(Departure),
     ) -> Option<Place> {
         let view = self.current();
-        let request = self.narrow_request(span, mode)?;
+        let Some(request) = self.narrow_request(span, mode) else {
+            return self.attempt_open_ended(view, span, mode);
+        };
         let shard = view.shard(view.index_for(span)?);
-        if shard.is_calm() {
-            shard.uncrowd();
-            if let Some(place) = shard.try_alone(request.word) {
-                return Some(place);
-            }
+        if let Some(place) = shard.try_alone_if_calm(request.word) {
+            return Some(place);
         }
         if shard.is_pressing() {
             self.growth.wish_for_room(view, shard, &request);
         }
         shard.attempt(&request, withdrawn, &self.probe)
+    }
+
+    /// An open-ended request has no slot, but a head if it can be alone.
+    #[cold]
+    fn attempt_open_ended(&self, view: View<'_>, span: Span, mode: Mode) -> Option<Place> {
+        let View::Inline(shard) = view else {
+            return None;
+        };
+        let word = Format::open_ended(span, mode)?;
+        shard.note_if_quiet();
+        shard.try_alone_if_calm(word)
     }
 
     /// Gives back what is held at a place.
@@ -151,77 +161,17 @@ impl SlotTable {
         }
     }
 
-    // ---- Growth ---------------------------------------------------------------------------------
-
-    #[inline]
-    pub(crate) fn is_growth_wished_for(&self) -> bool {
-        self.growth.is_wished_for()
-    }
-
-    /// A younger level, if one was wished for.
-    pub(crate) fn plan_growth(&self) -> Option<Box<Level>> {
-        let plan = self.growth.take_wish()?;
-        Some(Level::new(plan.granule, plan.shard_bits))
-    }
-
-    /// A level with room for `ranges` ranges, unless the youngest has it.
-    pub(crate) fn plan_reserve(&self, ranges: usize) -> Option<Box<Level>> {
-        let view = self.current();
-        let plan = self.growth.plan_reserve(view, ranges)?;
-        Some(Level::new(plan.granule, plan.shard_bits))
-    }
-
-    /// Makes `level` the one that takes in newcomers, and lets somebody in it stand in for each
-    /// holder of the former one; for those whom it cannot represent, `adopt` is called.
-    ///
-    /// Under the tree's mutex; `linked` are the spans of its nodes.
-    pub(crate) fn grow(
-        &self,
-        mut level: Box<Level>,
-        linked: impl Iterator<Item = Span>,
-        mut adopt: impl FnMut(Span, Mode),
-    ) {
-        // SAFETY: the level lives as long as the table if it is taken, and this function if not.
-        let (former, view) = (
-            self.current(),
-            View::Heap(unsafe { level.ticket().shards() }),
-        );
-        if !view.is_finer_than(former, self.growth.longest_granule()) {
-            return;
-        }
-        for span in linked {
-            view.shards_of(span).for_each(Shard::close);
-        }
-        // The former level is closed for good before the first word is moved, so each is moved
-        // either now or never: who announces himself later withdraws unseen.
-        for shard in former.shards() {
-            shard.retire(|held| {
-                let (span, mode) = (held.span(self.format), held.word().mode());
-                if !self.stand_in(view, span, mode) {
-                    adopt(span, mode);
-                }
-            });
-        }
-        // Relaxed: used under the mutex only.
-        level.older = NonNull::new(self.levels.load(Relaxed));
-        let ticket = level.ticket();
-        self.levels.store(Box::into_raw(level), Relaxed);
-        self.current.set(ticket);
-    }
-
-    fn stand_in(&self, view: View<'_>, span: Span, mode: Mode) -> bool {
-        let word = self.format.narrow(span, mode);
-        let shard = view.index_for(span).map(|index| view.shard(index));
-        word.zip(shard)
-            .is_some_and(|(word, shard)| shard.stand_in(word))
-    }
-
     // ---- Levels ---------------------------------------------------------------------------------
 
     /// The level that takes in newcomers.
     #[inline]
-    fn current(&self) -> View<'_> {
-        let ticket = self.current.ticket();
+    pub(super) fn current(&self) -> View<'_> {
+        self.view(self.current.ticket())
+    }
+
+    /// The level of a ticket, which is one of this table.
+    #[inline]
+    pub(super) fn view(&self, ticket: Ticket) -> View<'_> {
         if ticket.is_inline() {
             return View::Inline(&self.inline);
         }
@@ -259,6 +209,12 @@ impl SlotTable {
         self.current().shards().map(Shard::nodes).sum()
     }
 
+    /// How many levels there are on the heap.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn levels(&self) -> usize {
+        self.formers().count() - 1
+    }
+
     /// How many shards take in newcomers, and how long their granule is.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn shape(&self) -> (usize, u64) {
@@ -286,7 +242,15 @@ impl Outside for SlotTable {
 
     #[inline]
     fn close(&self, span: Span) {
-        self.current().shards_of(span).for_each(Shard::close);
+        let view = self.current();
+        let mut visited = 0;
+        for shard in view.shards_of(span) {
+            shard.close();
+            visited += 1;
+        }
+        if visited > 1 {
+            self.growth.note_wide(view, visited);
+        }
     }
 
     #[inline]

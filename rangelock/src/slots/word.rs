@@ -96,6 +96,9 @@ impl Word {
     /// `FLAG` and nothing else.
     pub(super) const FLAGGED: Self = Self(FLAG);
     pub(super) const SETTLING: Self = Self(SETTLING);
+    /// What is left in the head of a retired shard when nobody is at home there: what a moved word
+    /// becomes if it is taken away as if it had not been moved.
+    pub(super) const LEFT: Self = Self(HELD | FLAG);
 
     #[inline]
     pub(super) fn from_bits(bits: u64) -> Self {

@@ -198,7 +198,7 @@ use self::wake_list::WakeList;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, Stopwatch, const_unless_modelled};
 
 pub(crate) use self::inspect::{Census, TreeCounters};
-pub(crate) use self::node::{Node, Standing};
+pub(crate) use self::node::{LazyNode, Node, Standing};
 pub(crate) use self::outside::{Nobody, Notice, Outside};
 pub(crate) use self::queue::Enqueued;
 

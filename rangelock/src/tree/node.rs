@@ -15,7 +15,8 @@
 //! | `wait` | atomics | atomics | its own protocol |
 //! | `since` | owner | owner | nothing |
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -163,6 +164,48 @@ impl Node {
     #[inline]
     pub(super) fn wait_for_one_more(&self) {
         self.ahead.set(self.ahead.get() + 1);
+    }
+}
+
+/// A place for a node that is filled in when it is first needed: a node is two cache lines, and a
+/// request that does not get as far as the tree should not pay for writing them.
+#[derive(Debug)]
+pub(crate) struct LazyNode {
+    node: UnsafeCell<MaybeUninit<Node>>,
+    is_filled_in: Cell<bool>,
+}
+
+impl LazyNode {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self {
+            node: UnsafeCell::new(MaybeUninit::uninit()),
+            is_filled_in: Cell::new(false),
+        }
+    }
+
+    /// The node, with what to ask for filled in. It must not be linked.
+    pub(crate) fn request(&self, span: Span, mode: Mode) -> NonNull<Node> {
+        let node: *mut Node = self.node.get().cast();
+        if !self.is_filled_in.get() {
+            // SAFETY: the cell is as large as a node, and nobody has a reference into it before it
+            // is filled in; `&self` is not shared between threads, because `self` is not `Sync`.
+            unsafe { node.write(Node::new()) };
+            self.is_filled_in.set(true);
+        }
+        // SAFETY: it is filled in, and only ever shared from then on.
+        unsafe { &*node }.request(span, mode);
+        NonNull::from(&self.node).cast()
+    }
+}
+
+impl Drop for LazyNode {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_filled_in.get() {
+            // SAFETY: it is filled in, and nobody uses it after this.
+            unsafe { self.node.get_mut().assume_init_drop() };
+        }
     }
 }
 

@@ -286,7 +286,124 @@ fn growth_by_reserving_moves_holders_of_every_kind() {
     drop(across);
     lock.assert_unused();
     lock.reserve(5);
-    assert_eq!(shape(&lock).0, shards, "a table never shrinks");
+    assert_eq!(shape(&lock).0, shards);
+    wide_requests(&lock);
+    assert_eq!(shape(&lock).0, shards, "what was reserved is kept");
+}
+
+// ---- Shrinking ----------------------------------------------------------------------------------
+
+/// As many wide requests as make a table shrink that may.
+fn wide_requests(lock: &RangeLock) {
+    (0..100).for_each(|_| drop(lock.write(..)));
+}
+
+#[test]
+fn a_table_that_wide_requests_find_almost_empty_shrinks() {
+    for _ in 0..3 {
+        let lock = lock();
+        hold_a_hundred(&lock, G);
+        assert!(shape(&lock).0 > 1);
+        let held = lock.read(0..1);
+        (0..100).for_each(|_| drop(lock.read(..)));
+        assert_eq!(shape(&lock).0, 1);
+        assert!(lock.try_write(..).is_none());
+        assert!(lock.try_write(1..).is_some());
+        drop(held);
+        wide_requests(&lock);
+        let whole = lock.write(..);
+        assert_eq!(places(&lock), (1, 0, 0), "alone in the head, as at first");
+        drop(whole);
+        lock.assert_unused();
+    }
+}
+
+#[test]
+fn a_table_keeps_room_for_those_who_hold_ranges() {
+    let lock = lock();
+    hold_a_hundred(&lock, G);
+    let _many: Vec<_> = (0..100).map(|at| lock.read(at * G..at * G + 1)).collect();
+    let before = shape(&lock);
+    (0..100).for_each(|_| drop(lock.read(..)));
+    assert_eq!(shape(&lock), before);
+}
+
+/// A level that was left is not used again as long as somebody is at home there: he would leave by
+/// way of a stand-in that the level itself has.
+#[test]
+fn a_level_with_somebody_at_home_is_not_used_again() {
+    for is_alone in [true, false] {
+        let lock = lock();
+        let third = (!is_alone).then(|| lock.read(1..2));
+        let at_home = lock.read(0..1);
+        drop(third);
+        hold_many(&lock);
+        let grown = shape(&lock);
+        (0..100).for_each(|_| drop(lock.read(..)));
+        assert_eq!(shape(&lock), grown);
+        assert!(lock.try_write(0..1).is_none());
+        drop(at_home);
+        wide_requests(&lock);
+        assert_eq!(shape(&lock).0, 1);
+        assert!(lock.try_write(0..1).is_some());
+        lock.assert_unused();
+    }
+}
+
+fn hold_many(lock: &RangeLock) {
+    let many: Vec<_> = (10..50).map(|at| lock.read(at * G..at * G + 1)).collect();
+    drop(many);
+}
+
+/// The levels that were left are used again, and every time the table waits longer before it
+/// shrinks.
+#[test]
+fn a_table_that_grows_and_shrinks_all_the_time_ends_up_large() {
+    let lock = lock();
+    let mut shrunk = 0;
+    for _ in 0..1_000 {
+        hold_many(&lock);
+        let before = shape(&lock).0;
+        (0..20).for_each(|_| drop(lock.write(..)));
+        shrunk += u32::from(shape(&lock).0 < before);
+        hold_a_few(&lock);
+    }
+    assert!((2..20).contains(&shrunk), "{shrunk} times");
+    let levels = lock.layers.parts().0.levels();
+    assert!(levels <= 4, "{levels} levels");
+    lock.assert_unused();
+}
+
+/// Whether each excludes what it should, through all that.
+fn hold_a_few(lock: &RangeLock) {
+    let guards = [3, 5, 7].map(|at| lock.write(at * G..at * G + 1));
+    for at in 0..10 {
+        let is_free = lock.try_read(at * G..at * G + 1).is_some();
+        assert_eq!(is_free, ![3, 5, 7].contains(&at), "{at}");
+    }
+    drop(guards);
+}
+
+#[test]
+fn those_who_wait_while_the_table_shrinks_are_woken_once() {
+    let lock = lock();
+    hold_many(&lock);
+    lock.layers
+        .with_probe(|probe| (probe.waits, probe.wakes) = (0, 0));
+    let held = lock.read(5 * G..5 * G + 1);
+    thread::scope(|scope| {
+        scope.spawn(|| drop(lock.write(5 * G..5 * G + 1)));
+        until_waiting(&lock, 1);
+        scope.spawn(|| drop(lock.write(2 * G..9 * G)));
+        until_waiting(&lock, 2);
+        (0..100).for_each(|_| drop(lock.try_read(..)));
+        (0..100).for_each(|_| drop(lock.read(10 * G..1_000 * G)));
+        assert_eq!((shape(&lock).0, places(&lock).2), (1, 2));
+        drop(held);
+    });
+    let counts = lock.layers.with_probe(|probe| (probe.waits, probe.wakes));
+    assert_eq!(counts, (2, 2));
+    lock.assert_unused();
 }
 
 #[test]

@@ -288,11 +288,29 @@ impl Shard {
         self.mood.store(now, Relaxed);
     }
 
+    /// Remembers somebody who found nobody here, and has no slot to find that out by.
+    pub(super) fn note_if_quiet(&self) {
+        // Relaxed: a hint.
+        if self.nodes.load(Relaxed) == 0 && self.held().next().is_none() {
+            self.note(Company::Nobody);
+        }
+    }
+
     /// Whether somebody alone has been here often enough to let lone holders in again.
     #[inline]
     pub(super) fn is_calm(&self) -> bool {
         // Models take every arrival for the last of a long calm.
         cfg!(loom) || self.mood.load(Relaxed) & CALM_MASK >= CALM_ARRIVALS
+    }
+
+    /// Lets lone holders in again if it is calm, and then holds `word` alone if it can.
+    #[inline]
+    pub(super) fn try_alone_if_calm(&self, word: Word) -> Option<Place> {
+        if !self.is_calm() {
+            return None;
+        }
+        self.uncrowd();
+        self.try_alone(word)
     }
 
     /// Whether requests have met here often enough to give them more room. Asked once, it is
@@ -307,7 +325,7 @@ impl Shard {
     }
 
     /// Forgets how calm it was.
-    pub(super) fn stay_crowded(&self) {
+    fn stay_crowded(&self) {
         self.mood.store(0, Relaxed);
     }
 
@@ -363,20 +381,50 @@ impl Shard {
         self.nodes.fetch_sub(1, Release);
     }
 
-    /// Sends newcomers elsewhere for good, and hands what is held here to `move_out`: its holders
-    /// are told when they leave.
+    /// Sends newcomers elsewhere until it is reinstated, and hands what is held here to `move_out`:
+    /// its holders are told when they leave.
     pub(super) fn retire(&self, mut move_out: impl FnMut(Held)) {
         // SeqCst as in `close`.
         self.nodes.fetch_or(RETIRED, SeqCst);
         fence_after_announcing();
         self.crowd();
         fence_after_announcing();
-        if let Some(word) = move_word(&self.head) {
-            move_out(Held::InHead(word));
+        match move_word(&self.head) {
+            Some(word) => move_out(Held::InHead(word)),
+            // Relaxed: if somebody is just trying to uncrowd the shard, this head will never be
+            // known to be left, and the level not be used again.
+            None => {
+                let (crowded, left) = (Word::FLAGGED.bits(), Word::LEFT.bits());
+                let _ = self.head.compare_exchange(crowded, left, Relaxed, Relaxed);
+            }
         }
         for word in self.slots.iter().filter_map(move_word) {
             move_out(Held::InSlot(word));
         }
+    }
+
+    /// Whether nobody is left here of those who were moved out of this retired shard.
+    pub(super) fn is_deserted(&self) -> bool {
+        // Acquire pairs with the RMW by which those who were here left. That somebody announces
+        // himself after this look does no harm: he has yet to look at the count of nodes.
+        self.head.load(Acquire) == Word::LEFT.bits()
+            && self.slots.iter().all(|slot| slot.load(Acquire) == 0)
+    }
+
+    /// Forgets what this deserted shard was left with; it still takes nobody in.
+    pub(super) fn clear(&self) {
+        // Relaxed: only the mutex changes the count, and it was not zero before nor is it now.
+        self.nodes.store(RETIRED, Relaxed);
+        // An RMW, as at the end of `uncrowd`.
+        self.head.swap(Word::FLAGGED.bits(), AcqRel);
+        self.stay_crowded();
+    }
+
+    /// Takes newcomers in again.
+    pub(super) fn reinstate(&self) {
+        // Release pairs with the looks at the nodes, as in `reopen`: who finds this shard open sees
+        // the stand-ins that were put here before.
+        self.nodes.fetch_and(!RETIRED, Release);
     }
 
     /// Whether somebody here excludes the request, after `close` or `retire`. With

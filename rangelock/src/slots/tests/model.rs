@@ -105,6 +105,9 @@ proptest! {
         prop_assert!(fits);
         prop_assert!(word.is_held() && !word.is_flagged());
         prop_assert!(!word.moved().is_held() && word.moved().is_flagged());
+        let left = word.moved().bits().wrapping_sub(word.bits());
+        prop_assert_eq!(Word::from_bits(left), Word::LEFT, "taken away as if it were not moved");
+        prop_assert_ne!(word.moved(), Word::LEFT);
         prop_assert_eq!(word.flagged().unflagged(), word);
         for word in [word, word.flagged(), word.standing_in(), word.standing_in().flagged()] {
             prop_assert_eq!(format.span_in_slot(word), span);

@@ -61,6 +61,15 @@ fn canary_count_not_read_again() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
+fn canary_reinstates_too_early() {
+    newcomers_respect_those_who_are_moved_to_and_fro(Setting::faulty(
+        Way::Narrow,
+        Fault::ReinstatesTooEarly,
+    ));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
 fn canary_uncrowds_unseen() {
     lone_holders_and_others_exclude_each_other(Setting::faulty(Way::Narrow, Fault::UncrowdsUnseen));
 }

@@ -206,6 +206,16 @@ impl Shared {
         }
     }
 
+    /// Makes the table grow as far as it can.
+    fn grow(&self) {
+        self.lock.reserve(9);
+    }
+
+    /// Makes the table shrink as far as it can, as wide requests would.
+    fn shrink(&self) {
+        self.lock.layers.shrink_table();
+    }
+
     /// Waits until `count` requests have had to wait. Only for models whose other threads get that
     /// far without this one.
     fn until_waiting(&self, count: usize) {

@@ -67,6 +67,8 @@ models! {
     lone_holders_and_others_exclude_each_other
     newcomers_respect_those_who_are_moved
     a_waiter_outlives_a_move
+    newcomers_respect_those_who_are_moved_to_and_fro
+    a_waiter_outlives_moves_to_and_fro
 }
 
 pub(super) fn writers_exclude_each_other(setting: Setting) {
@@ -290,6 +292,44 @@ pub(super) fn a_waiter_outlives_a_move(setting: Setting) {
                 shared.lock.reserve(9);
                 other
             })
+        });
+        other.join().unwrap();
+    });
+}
+
+/// Growing and shrinking takes many steps, and with them many schedules.
+const TO_AND_FRO: usize = 2;
+
+/// The table grows, and shrinks again, while another one looks around in the level that is left and
+/// used again.
+pub(super) fn newcomers_respect_those_who_are_moved_to_and_fro(setting: Setting) {
+    run(setting, Some(TO_AND_FRO), |shared| {
+        let third = shared.lock.read(2..=2);
+        let held = shared.lock.write(1..=1);
+        drop(third);
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        shared.grow();
+        shared.change(1, 1);
+        drop(held);
+        shared.write(1, 1, || {
+            shared.shrink();
+            shared.change(1, 1);
+        });
+        other.join().unwrap();
+    });
+}
+
+/// The table grows and shrinks again while a request waits for a holder in a slot.
+pub(super) fn a_waiter_outlives_moves_to_and_fro(setting: Setting) {
+    run(setting, Some(TO_AND_FRO), |shared| {
+        shared.grow();
+        let other = shared.read(1, 1, || {
+            let other = spawn(shared, |shared| shared.write(0, 2, || ()));
+            shared.until_waiting(1);
+            shared.shrink();
+            shared.look(1, 1);
+            shared.grow();
+            other
         });
         other.join().unwrap();
     });
