@@ -40,6 +40,13 @@ impl Layers {
     ///
     /// As for [`downgrade`](Self::downgrade), for reading.
     pub(crate) unsafe fn try_upgrade(&self, holding: &mut Holding) -> bool {
+        if let tree::Holding::Outside(mut place) = holding.stands() {
+            // SAFETY: passed on from the caller.
+            if unsafe { self.slots.try_upgrade_alone(&mut place) } {
+                *holding = Holding::place(place);
+                return true;
+            }
+        }
         // SAFETY: passed on from the caller.
         let node = unsafe { self.linked(holding) };
         match self.way {

@@ -144,6 +144,16 @@ impl SlotTable {
         Some(unsafe { place.replace(word) })
     }
 
+    /// Turns shared use into exclusive use where it is held, if nobody is in the same shard.
+    ///
+    /// # Safety
+    ///
+    /// As for `release`.
+    pub(crate) unsafe fn try_upgrade_alone(&self, place: &mut Place) -> bool {
+        // SAFETY: passed on.
+        unsafe { place.try_upgrade_alone() }
+    }
+
     /// The range held at a place.
     pub(crate) fn span_of(&self, place: Place) -> Span {
         place.held().span(self.format)

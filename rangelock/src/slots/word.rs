@@ -142,6 +142,12 @@ impl Word {
         }
     }
 
+    /// The same range, to write.
+    #[inline]
+    pub(super) fn writing(self) -> Self {
+        Self(self.0 | WRITE)
+    }
+
     #[inline]
     pub(super) fn flagged(self) -> Self {
         Self(self.0 | FLAG)

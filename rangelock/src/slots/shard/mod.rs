@@ -136,7 +136,7 @@ impl Shard {
     #[cfg(loom)]
     pub(super) fn new_retired() -> Self {
         let shard = Self::new();
-        shard.retire(|_| {});
+        shard.clear();
         shard
     }
 

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use super::{Held, Shard};
 use crate::slots::word::Word;
-use crate::sync::Ordering::{AcqRel, SeqCst};
+use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::sync::{AtomicU64, fence_after_announcing};
 
 /// Where a request that went past the tree is held, and as what.
@@ -120,6 +120,29 @@ impl Place {
             };
         }
         departure
+    }
+
+    /// Turns a reader that is alone in its shard into a writer. Says whether it did; if not, nothing
+    /// has changed.
+    ///
+    /// # Safety
+    ///
+    /// As for `release`.
+    pub(in crate::slots) unsafe fn try_upgrade_alone(&mut self) -> bool {
+        if self.is_slot() {
+            return false;
+        }
+        let writing = self.word().writing();
+        // Whoever comes crowds the head first. Before this step that makes it fail; after it, he
+        // finds a writer there. Acquire as in `try_alone`.
+        // SAFETY: the caller promises that the table lives.
+        let upgraded = unsafe { self.at.as_ref() }
+            .compare_exchange(self.bits.get(), writing.bits(), Acquire, Relaxed)
+            .is_ok();
+        if upgraded {
+            self.bits = writing.held_bits();
+        }
+        upgraded
     }
 
     /// Whether the tree must hear that a lone holder left a crowded shard.
