@@ -204,7 +204,7 @@ impl Layers {
         let mut held = 0;
         self.slots.visit(|_, _| held += 1);
         let spare = FEW_STAND_INS + held / 8;
-        self.tree.while_frozen(&self.slots, spare, |linked, adopt| {
+        self.tree.while_frozen(spare, |linked, adopt| {
             self.slots.rebuild(rebuild, linked, adopt);
         });
     }

@@ -130,7 +130,8 @@
 //! word stands there), so step 6 finds it.
 //!
 //! *Two in the tree, or one there and one put into a slot:* all under the mutex. *A stand-in:* was
-//! put into the new level before that took in anybody, and leaves after the one it stands in for.
+//! put into the other level before that took in anybody, and leaves after the one it stands in for.
+//! If that is a node, the other level was closed for it before.
 //!
 //! # Why nobody waits for ever
 //!

@@ -119,7 +119,8 @@ impl SlotTable {
     // ---- Under the tree's mutex -----------------------------------------------------------------
 
     /// Makes another level the one that takes in newcomers, and lets somebody in it stand in for
-    /// each holder of the one before; for those whom it cannot represent, `adopt` is called.
+    /// each holder of the one before; for those whom it cannot represent, `adopt` is called, and
+    /// their spans are closed for a node each.
     ///
     /// `linked` are the spans of the tree's nodes. Does nothing if others were faster, and the
     /// level is not what was planned any more.
@@ -179,6 +180,8 @@ impl SlotTable {
             shard.retire(|held| {
                 let (span, mode) = (held.span(self.format), held.word().mode());
                 if !self.stand_in(view, span, mode) {
+                    // Here and not where the node is linked: that is after newcomers are let in.
+                    view.shards_of(span).for_each(Shard::close);
                     adopt(span, mode);
                 }
             });

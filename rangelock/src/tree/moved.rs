@@ -17,12 +17,11 @@ use crate::span::Span;
 
 impl TreeLock {
     /// Runs `change` while nobody can enter or leave the tree, and then links a stand-in for each
-    /// holder that `change` passes on to its second argument. The first argument is the spans of
-    /// all linked nodes. If there are more than `spare` stand-ins, and the pool has no more nodes
+    /// holder that `change` passes on to its second argument, and whose span it has closed for that
+    /// node before it let anybody in. The first argument is the spans of all linked nodes. If there are more than `spare` stand-ins, and the pool has no more nodes
     /// either, they are allocated under the mutex. Locks: the tree's mutex.
-    pub(crate) fn while_frozen<O: Outside>(
+    pub(crate) fn while_frozen(
         &self,
-        outside: &O,
         spare: usize,
         change: impl FnOnce(&mut dyn Iterator<Item = Span>, &mut dyn FnMut(Span, Mode)),
     ) {
@@ -37,7 +36,6 @@ impl TreeLock {
             let node = state.pool.take_or_grow();
             // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
             unsafe { node.as_ref() }.request(span, mode);
-            outside.close(span);
             // SAFETY: not linked, and goes back to the pool only after it was unlinked.
             unsafe { state.adopt(node, Standing::Proxy) };
         }

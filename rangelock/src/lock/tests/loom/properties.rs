@@ -66,6 +66,7 @@ models! {
     writers_beside_a_third_exclude_each_other
     lone_holders_and_others_exclude_each_other
     newcomers_respect_those_who_are_moved
+    newcomers_respect_those_who_are_moved_into_the_tree
     a_waiter_outlives_a_move
     newcomers_respect_those_who_are_moved_to_and_fro
     a_waiter_outlives_moves_to_and_fro
@@ -278,6 +279,18 @@ pub(super) fn newcomers_respect_those_who_are_moved(setting: Setting) {
                 other
             })
         });
+        other.join().unwrap();
+    });
+}
+
+/// The table grows under a holder that no slot can take.
+pub(super) fn newcomers_respect_those_who_are_moved_into_the_tree(setting: Setting) {
+    run(setting, Some(TO_AND_FRO), |shared| {
+        let held = shared.lock.write(1..);
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        shared.grow();
+        shared.change(1, 2);
+        drop(held);
         other.join().unwrap();
     });
 }
