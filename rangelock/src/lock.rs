@@ -20,6 +20,9 @@ use crate::span::Span;
 use crate::sync::{Arc, const_unless_modelled};
 use crate::tree::{Census, Standing};
 
+#[cfg(all(test, not(loom)))]
+#[path = "lock/tests/levels.rs"]
+mod levels_tests;
 #[cfg(all(test, loom))]
 #[path = "lock/tests/loom/mod.rs"]
 mod loom_tests;
@@ -35,6 +38,9 @@ mod shuttle_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/slots.rs"]
 mod slots_tests;
+#[cfg(all(test, not(loom)))]
+#[path = "lock/tests/wide.rs"]
+mod wide_tests;
 
 /// A fair reader/writer lock over ranges of `u64`.
 ///

@@ -51,6 +51,10 @@ pub(crate) enum Fault {
     CountNotReread,
     /// A request does not look at the count of nodes after it has looked at the slots.
     CountNotReadAgain,
+    /// A request that finds listed holders in its shard does not look whether they are in its way.
+    ListNotRead,
+    /// A listed holder that has changed is listed again.
+    RelistsAtOnce,
     /// A level that was left takes in newcomers again while the one before it still does.
     ReinstatesTooEarly,
     /// A request that has announced itself does not see that the shard was opened to lone holders.

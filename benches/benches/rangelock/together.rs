@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use daxfs_benches::contender::{Exclusive, Ours, OursPinned, TreeOnly};
+use daxfs_benches::contender::{Exclusive, Ours, OursPinned, RangeMutexCrate, SplitMap, TreeOnly};
 use daxfs_benches::workload::{Apart, CopyPage, Inside, NoLock, Nothing, PrivateMutexes, Workload};
 use daxfs_benches::{each_range_lock, each_whole_lock};
 
@@ -19,6 +19,32 @@ pub(crate) fn run(bench: &mut Bench) {
     side_by_side::<Nothing>(bench, "two threads, disjoint narrow writes", vec![]);
     let no_lock = Box::new(NoLock::<CopyPage>::new());
     side_by_side::<CopyPage>(bench, "two threads, disjoint 4 KiB copies", vec![no_lock]);
+    beside_a_wide_holder(bench);
+}
+
+/// What a backup or a truncation elsewhere in the file costs those who have nothing to do with it.
+fn beside_a_wide_holder(bench: &mut Bench) {
+    let name = "two threads, beside 32 MiB held elsewhere";
+    let control = PrivateMutexes::<Nothing>::NAME;
+    let workloads: Vec<Box<dyn Workload>> = vec![
+        Box::new(PrivateMutexes::<Nothing>::new(2)),
+        beside_wide::<Ours>(),
+        beside_wide::<OursPinned>(),
+        beside_wide::<TreeOnly>(),
+        beside_wide::<RangeMutexCrate>(),
+        beside_wide::<SplitMap>(),
+    ];
+    let group = bench.compare(name, 2, DURATION, &workloads);
+    group.print(control);
+    for lock in [Ours::NAME, TreeOnly::NAME, RangeMutexCrate::NAME] {
+        let measured = format!("{:.2} x a mutex each", group.ratio(control, lock));
+        bench.report.show(&format!("{name}, {lock}"), measured);
+    }
+}
+
+fn beside_wide<L: Exclusive + 'static>() -> Box<dyn Workload> {
+    let workload = Apart::<L, Nothing>::beside_a_wide_holder(2, DISTANCE_BYTES);
+    Box::new(workload)
 }
 
 fn side_by_side<I: Inside + 'static>(

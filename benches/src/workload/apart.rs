@@ -16,7 +16,16 @@ use crate::contender::Exclusive;
 pub struct Apart<L, I> {
     lock: L,
     distance_bytes: u64,
+    company: Company,
     inside: PhantomData<fn() -> I>,
+}
+
+/// Who else uses the lock meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Nobody,
+    /// Somebody holds all that lies beyond the threads' pages.
+    WideHolder,
 }
 
 impl<L: Exclusive, I: Inside> Apart<L, I> {
@@ -27,10 +36,32 @@ impl<L: Exclusive, I: Inside> Apart<L, I> {
         Self {
             lock: L::new(len_bytes, threads),
             distance_bytes,
+            company: Company::Nobody,
             inside: PhantomData,
         }
     }
+
+    /// The same while somebody holds 32 MiB beyond the threads' pages.
+    #[must_use]
+    pub fn beside_a_wide_holder(threads: usize, distance_bytes: u64) -> Self {
+        let len_bytes = BEYOND_BYTES + WIDE_BYTES;
+        Self {
+            lock: L::new(len_bytes, threads + 1),
+            company: Company::WideHolder,
+            ..Self::new(threads, distance_bytes)
+        }
+    }
+
+    /// Taken by the first thread, and kept as long as it works.
+    fn wide_guard(&self, thread: usize) -> Option<L::Guard<'_>> {
+        let is_wanted = thread == 0 && self.company == Company::WideHolder;
+        is_wanted.then(|| self.lock.write(BEYOND_BYTES..BEYOND_BYTES + WIDE_BYTES))
+    }
 }
+
+/// Where the wide holder's range begins, beyond all threads, and how long it is.
+const BEYOND_BYTES: u64 = 32 << 20;
+const WIDE_BYTES: u64 = 32 << 20;
 
 impl<L: Exclusive, I: Inside> Workload for Apart<L, I> {
     fn name(&self) -> &'static str {
@@ -41,7 +72,9 @@ impl<L: Exclusive, I: Inside> Workload for Apart<L, I> {
         let start = thread as u64 * self.distance_bytes;
         let range = start..start + PAGE_BYTES;
         let mut inside = I::new(thread);
+        let wide = self.wide_guard(thread);
         Box::new(move |pairs| {
+            let _wide = &wide;
             for _ in 0..pairs {
                 self.lock
                     .with_write(black_box(range.clone()), || inside.work());

@@ -204,7 +204,7 @@ impl Layers {
         let mut held = 0;
         self.slots.visit(|_, _| held += 1);
         let spare = FEW_STAND_INS + held / 8;
-        self.tree.while_frozen(spare, |linked, adopt| {
+        self.tree.while_frozen(&self.slots, spare, |linked, adopt| {
             self.slots.rebuild(rebuild, linked, adopt);
         });
     }
@@ -215,6 +215,12 @@ impl Layers {
         if let Some(rebuild) = self.slots.plan_shrink_to_fit() {
             self.rebuild(rebuild);
         }
+    }
+
+    /// Lists wide holders, as if they had sent many requests to the tree.
+    #[cfg(all(test, loom))]
+    pub(crate) fn list(&self) {
+        self.tree.list(&self.slots);
     }
 
     /// Makes room for `ranges` ranges at once. Locks: briefly the tree's mutex.

@@ -32,7 +32,8 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granule {
-    shift: u32,
+    // A byte, for what every request reads has to fit into one cache line.
+    shift: u8,
 }
 
 const MAX_SHIFT: u32 = 21;
@@ -50,7 +51,7 @@ impl Granule {
     pub const fn from_len(len: u64) -> Option<Self> {
         if len.is_power_of_two() && len <= Self::MAX_LEN {
             Some(Self {
-                shift: len.trailing_zeros(),
+                shift: len.trailing_zeros() as u8,
             })
         } else {
             None
@@ -66,12 +67,12 @@ impl Granule {
 
     #[inline]
     pub(super) const fn shift(self) -> u32 {
-        self.shift
+        self.shift as u32
     }
 
     pub(super) const fn from_shift(shift: u32) -> Self {
         debug_assert!(shift <= MAX_SHIFT);
-        Self { shift }
+        Self { shift: shift as u8 }
     }
 
     /// The number of the granule in which `span` lies; nothing if it crosses a boundary.

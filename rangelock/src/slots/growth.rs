@@ -32,6 +32,9 @@ const ROOMY_SHARD_BITS: u32 = 8;
 const FIRST_PATIENCE: u32 = if cfg!(loom) { 1 } else { 8 };
 const MOST_PATIENCE: u32 = 1 << 20;
 
+/// After so many detours wide holders are listed.
+const DETOURS: u32 = if cfg!(loom) { 2 } else { 8 };
+
 /// The wish for fewer shards.
 const SHRINK: u32 = 1 << 31;
 
@@ -55,6 +58,8 @@ pub(crate) struct Growth {
     wish: AtomicU32,
     /// Requests that found their shard full since the last growth.
     full: AtomicU32,
+    /// Requests that passed through the mutex only because wide holders had closed their shard.
+    detours: AtomicU32,
     /// Requests that visited all shards since they last wished for fewer.
     wide: AtomicU32,
     /// How many such it takes, in excess of the first time.
@@ -97,6 +102,7 @@ impl Growth {
                 division,
                 wish: AtomicU32::new(0),
                 full: AtomicU32::new(0),
+                detours: AtomicU32::new(0),
                 wide: AtomicU32::new(0),
                 patience: AtomicU32::new(0),
                 least_shard_bits: AtomicU32::new(0),
@@ -140,6 +146,23 @@ impl Growth {
                 self.wish.store(plan.bits(), Relaxed);
             }
         }
+    }
+
+    /// A request found its shard closed by others, and none of them in its way.
+    #[cold]
+    pub(super) fn note_detour(&self) {
+        self.detours.fetch_add(1, Relaxed);
+    }
+
+    /// Whether there were so many detours that it is time to list wide holders. Asked once, they
+    /// are forgotten.
+    #[inline]
+    pub(super) fn is_listing_due(&self) -> bool {
+        let due = self.detours.load(Relaxed) >= DETOURS;
+        if due {
+            self.detours.store(0, Relaxed);
+        }
+        due
     }
 
     /// A wide request has visited so many shards.

@@ -63,7 +63,7 @@
 //! 1. CAS head: IDLE -> word.  held       a. nodes += 1, crowd, in every shard of its range
 //! 2. crowd the shard                     b. does a node conflict?  link as waiting
 //! 3. CAS: free slot -> word              c. does a word conflict?  flag it, link as waiting
-//! 4. nodes not 0?  withdraw              d. narrow and a slot free?  put the word there,
+//! 4. nodes not 0?  withdraw *            d. narrow and a slot free?  put the word there,
 //! 5. not crowded, or settling, or           nodes -= 1
 //!    head or a slot conflicts?  withdraw e. otherwise link as granted
 //! 6. nodes not 0?  withdraw.  held
@@ -74,6 +74,11 @@
 //!    and waits for no other node; grant those that find nothing
 //!
 //! a node leaves: unlink, nodes -= 1, do (c) for every node whose last node ahead this was
+//!
+//! * unless all of them are listed (wide.rs), and none is in the way
+//!
+//! listing, under the mutex: enter a granted wide node in the list; nodes - 1 + LISTED in each of
+//! its shards.  Before the node changes or leaves: nodes + 1 - LISTED; take it out of the list.
 //!
 //! to another level, under the mutex: close it for all nodes; in each shard of the old one set
 //! RETIRED among the nodes, crowd, and move each word: mark it as moved, put a stand-in into the
@@ -129,6 +134,12 @@
 //! as long as the range is held (by the node, or by RETIRED, which stays while the announcer's own
 //! word stands there), so step 6 finds it.
 //!
+//! *One announced, one listed.* A node is counted as one that is not listed from (a) on. If step 4
+//! finds it so, or misses it, all is as before. If it finds the node listed, then the list says
+//! what the node holds, unless it has been taken out since. Then it has left, or it counts as not
+//! listed for as long as it stays, for no node is listed twice in one level; and step 6 finds that.
+//! What it gains by a change (`try_upgrade`), it looks for after it has been taken out.
+//!
 //! *Two in the tree, or one there and one put into a slot:* all under the mutex. *A stand-in:* was
 //! put into the other level before that took in anybody, and leaves after the one it stands in for.
 //! If that is a node, the other level was closed for it before.
@@ -167,8 +178,9 @@
 //!
 //! # What it does not do
 //!
-//! * A wide request on a table of many shards visits all of them, and as long as it is held, those
-//!   who come to them pass through the tree's mutex before they get a slot.
+//! * A wide request on a table of many shards visits all of them.
+//! * Beside more than two wide holders, those who come to their shards pass through the tree's
+//!   mutex before they get a slot.
 //! * A granule used by all threads is one cache line, as a plain reader/writer lock would be.
 
 mod granule;
@@ -177,6 +189,7 @@ mod level;
 mod rebuild;
 mod shard;
 mod table;
+mod wide;
 mod word;
 
 #[cfg(all(test, not(loom)))]

@@ -6,7 +6,8 @@ use std::ptr::NonNull;
 
 use super::growth::{Division, Growth};
 use super::level::{Current, Level, Ticket, View};
-use super::shard::{Departure, Held, Place, Request, Shard};
+use super::shard::{Departure, Held, Listed, Place, Request, Shard};
+use super::wide::{WideHolders, WideWord};
 use super::word::{Format, Word};
 use crate::mode::Mode;
 use crate::probe::Probe;
@@ -25,6 +26,7 @@ pub(crate) struct SlotTable {
     pub(super) current: Current,
     pub(super) format: Format,
     pub(super) growth: Growth,
+    pub(super) wide: WideHolders,
     /// The youngest level on the heap, and by way of it all others.
     pub(super) levels: AtomicPtr<Level>,
     pub(super) probe: Probe,
@@ -54,6 +56,7 @@ impl SlotTable {
                 current: Current::inline(),
                 format: Format::new(growth.longest_granule().shift()),
                 growth,
+                wide: WideHolders::new(),
                 levels: AtomicPtr::new(std::ptr::null_mut()),
                 probe,
                 inline,
@@ -97,7 +100,8 @@ impl SlotTable {
         if shard.is_pressing() {
             self.growth.wish_for_room(view, shard, &request);
         }
-        shard.attempt(&request, withdrawn, &self.probe)
+        let listed = self.listed(view);
+        shard.attempt(&request, listed, withdrawn, &self.probe)
     }
 
     /// An open-ended request has no slot, but a head if it can be alone.
@@ -187,6 +191,23 @@ impl SlotTable {
         }
         // SAFETY: a ticket that is not inline is that of a level of this table, which lives.
         View::Heap(unsafe { ticket.shards() })
+    }
+
+    #[inline]
+    fn listed(&self, view: View<'_>) -> Listed<'_> {
+        Listed {
+            holders: &self.wide,
+            granule: view.granule(self.growth.longest_granule()),
+        }
+    }
+
+    /// What the list says of a range, if it is wide here.
+    fn wide_word(&self, view: View<'_>, span: Span, mode: Mode) -> Option<WideWord> {
+        let is_narrow = view.index_for(span).is_some() && self.format.narrow(span, mode).is_some();
+        match is_narrow {
+            true => None,
+            false => WideWord::new(self.listed(view).granule, span, mode),
+        }
     }
 
     #[inline]
@@ -280,10 +301,35 @@ impl Outside for SlotTable {
         let request = self.narrow_request(span, mode)?;
         let shard = view.shard(view.index_for(span)?);
         let place = shard.settle(&request);
-        if place.is_none() {
-            self.growth.note_full(view, shard, &request);
+        match place {
+            None => self.growth.note_full(view, shard, &request),
+            Some(_) if shard.is_closed_twice() => self.growth.note_detour(),
+            Some(_) => {}
         }
         place
+    }
+
+    #[inline]
+    fn is_listing_due(&self) -> bool {
+        self.growth.is_listing_due()
+    }
+
+    fn list(&self, span: Span, mode: Mode) -> bool {
+        let view = self.current();
+        let holder = self.wide_word(view, span, mode);
+        let is_entered = holder.is_some_and(|holder| self.wide.enter(holder));
+        if is_entered {
+            view.shards_of(span).for_each(Shard::list);
+        }
+        is_entered
+    }
+
+    fn unlist(&self, span: Span, mode: Mode) {
+        let view = self.current();
+        view.shards_of(span).for_each(Shard::unlist);
+        let holder = self.wide_word(view, span, mode);
+        self.wide
+            .take_out(holder.expect("it was listed, in this level"));
     }
 
     fn dismiss(&self, span: Span, mode: Mode) -> bool {

@@ -7,7 +7,7 @@
 use std::ptr::NonNull;
 
 use super::TreeLock;
-use super::node::{Node, Standing};
+use super::node::{Listing, Node, Standing};
 use super::outside::{Notice, Outside};
 use super::state::State;
 use super::wake_list::WakeList;
@@ -29,6 +29,7 @@ impl State {
         // SAFETY: linked, so alive.
         let held = unsafe { node.as_ref() };
         debug_assert!(!held.is_waiting() && held.mode() == Mode::Write);
+        self.unlist(outside, held);
         held.set_mode(Mode::Read);
         let admits_writers = self.probe.injects(Fault::DowngradeAdmitsWriters);
         self.lower(outside, held.span(), |other| {
@@ -50,6 +51,7 @@ impl State {
         // SAFETY: linked, so alive.
         let held = unsafe { node.as_ref() };
         debug_assert!(!held.is_waiting() && held.mode() == Mode::Read);
+        self.unlist(outside, held);
         let mut others = self.tree.overlapping(held.span());
         let is_shared = others.any(|other| !std::ptr::eq(other, held) && !other.is_waiting());
         if is_shared && !self.probe.injects(Fault::UpgradeIgnoresReaders)
@@ -82,6 +84,7 @@ impl State {
         debug_assert!(!held.is_waiting());
         debug_assert!(whole.first <= part.first && part.first <= part.last);
         debug_assert!(part.last <= whole.last);
+        self.unlist(outside, held);
         outside.close(part);
         // SAFETY: linked into this tree.
         unsafe { self.tree.remove(node) };
@@ -116,6 +119,7 @@ impl State {
         let whole = held.span();
         debug_assert!(!held.is_waiting());
         debug_assert!(whole.first < at && at <= whole.last);
+        self.unlist(outside, held);
         let below = Span {
             last: at - 1,
             ..whole
@@ -170,6 +174,12 @@ impl State {
         let held = unsafe { node.as_ref() };
         held.ahead.set(0);
         held.standing.set(standing);
+        // A newcomer may have looked for an outsider where it was before it was taken over; whoever
+        // could miss a proxy finds the way to it closed for another reason.
+        held.listing.set(match standing {
+            Standing::Proxy => Listing::Possible,
+            _ => Listing::Barred,
+        });
         // SAFETY: passed on from the caller.
         unsafe { self.tree.insert(node) };
     }

@@ -160,6 +160,7 @@ mod change;
 mod inspect;
 mod interval;
 mod links;
+mod listing;
 mod moved;
 mod node;
 mod outside;

@@ -18,10 +18,12 @@ use crate::span::Span;
 impl TreeLock {
     /// Runs `change` while nobody can enter or leave the tree, and then links a stand-in for each
     /// holder that `change` passes on to its second argument, and whose span it has closed for that
-    /// node before it let anybody in. The first argument is the spans of all linked nodes. If there are more than `spare` stand-ins, and the pool has no more nodes
-    /// either, they are allocated under the mutex. Locks: the tree's mutex.
-    pub(crate) fn while_frozen(
+    /// node before it let anybody in. The first argument is the spans of all linked nodes. If there
+    /// are more than `spare` stand-ins, and the pool has no more nodes either, they are allocated
+    /// under the mutex. Locks: the tree's mutex.
+    pub(crate) fn while_frozen<O: Outside>(
         &self,
+        outside: &O,
         spare: usize,
         change: impl FnOnce(&mut dyn Iterator<Item = Span>, &mut dyn FnMut(Span, Mode)),
     ) {
@@ -29,6 +31,7 @@ impl TreeLock {
         let mut moved: Vec<(Span, Mode)> = Vec::with_capacity(spare);
         let mut state = self.state.lock();
         state.pool.add(chunk);
+        state.unlist_all(outside);
         change(&mut state.tree.iter().map(Node::span), &mut |span, mode| {
             moved.push((span, mode));
         });

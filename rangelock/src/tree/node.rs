@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | `first`, `last`, `mode` | owner | any thread | the tree's mutex; the owner may read without |
 //! | `waiter` | owner | any thread | the tree's mutex; the owner may read without |
-//! | `left` .. `max_last`, `sequence`, `ahead`, `standing` | any thread | any thread | the tree's mutex |
+//! | `left` .. `max_last`, `sequence`, `ahead`, `standing`, `listing` | any thread | any thread | the tree's mutex |
 //! | `waker`, `back` | any thread | any thread | the tree's mutex |
 //! | `chain` | see the field | see the field | see the field |
 //! | `wait` | atomics | atomics | its own protocol |
@@ -36,6 +36,18 @@ pub(crate) enum Standing {
     Proxy,
     /// It waits for the nodes it counted as `ahead`, or, if there are none, for an outsider.
     Waiting,
+}
+
+/// Whether those outside may know of a granted request without asking the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Not yet.
+    Possible,
+    /// They do.
+    Listed,
+    /// Not any more, or never: what they know would be out of date, or they may still be looking
+    /// for it where it was before.
+    Barred,
 }
 
 /// Who has to be told when a waiting request is granted.
@@ -77,6 +89,7 @@ pub(crate) struct Node {
     pub(super) wait: WaitWord,
     pub(super) standing: Cell<Standing>,
     pub(super) waiter: Cell<Waiter>,
+    pub(super) listing: Cell<Listing>,
     mode: Cell<Mode>,
     /// The node before this one among the tasks to be told.
     pub(super) back: Cell<Link>,
@@ -108,6 +121,7 @@ impl Node {
             wait: WaitWord::new(),
             standing: Cell::new(Standing::Granted),
             waiter: Cell::new(Waiter::Nobody),
+            listing: Cell::new(Listing::Possible),
             mode: Cell::new(Mode::Read),
         }
     }

@@ -9,7 +9,8 @@
 //!
 //! 1. From the return of [`Outside::close`] to the call of the matching [`Outside::reopen`], no
 //!    request for a byte of that span becomes an outsider, except by [`Outside::settle`], or if it
-//!    had been announced before `close`; and then [`Outside::blocks`] sees it.
+//!    had been announced before `close`, and then [`Outside::blocks`] sees it; or, between
+//!    [`Outside::list`] and [`Outside::unlist`], if it does not conflict with what was listed.
 //! 2. If `blocks` said yes to [`Notice::Leave`], then one outsider that conflicts will, on leaving,
 //!    call [`TreeLock::reconsider`](super::TreeLock::reconsider) with its span and mode. An
 //!    outsider that gives up a part of its range, or its exclusive use, does so with what it was
@@ -51,6 +52,19 @@ pub(crate) trait Outside {
     /// Makes an outsider of a request that conflicts with nobody, if there is a place for it.
     fn settle(&self, span: Span, mode: Mode) -> Option<Self::Place>;
 
+    /// Whether newcomers were sent through the mutex often enough by granted nodes that were not in
+    /// their way, so that those should be [listed](Self::list).
+    fn is_listing_due(&self) -> bool;
+
+    /// Lets newcomers see for themselves whether a granted node with this span, which is closed, is
+    /// in their way. Says whether it does; the node must not change then before `unlist`.
+    fn list(&self, span: Span, mode: Mode) -> bool;
+
+    /// Ends one `list` of the same span and mode: newcomers are sent through the mutex again. Those
+    /// who have seen what the list said find out, as long as the span stays closed and unlisted, or
+    /// else are seen by `blocks`.
+    fn unlist(&self, span: Span, mode: Mode);
+
     /// Takes away who stands in outside for a holder that was moved; `false` if nobody does.
     fn dismiss(&self, span: Span, mode: Mode) -> bool;
 }
@@ -77,6 +91,19 @@ impl Outside for Nobody {
     fn settle(&self, _span: Span, _mode: Mode) -> Option<Infallible> {
         None
     }
+
+    #[inline(always)]
+    fn is_listing_due(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn list(&self, _span: Span, _mode: Mode) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn unlist(&self, _span: Span, _mode: Mode) {}
 
     #[inline(always)]
     fn dismiss(&self, _span: Span, _mode: Mode) -> bool {

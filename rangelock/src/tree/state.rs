@@ -7,7 +7,7 @@
 use std::ptr::NonNull;
 
 use super::interval::IntervalTree;
-use super::node::{Node, Standing, Waiter};
+use super::node::{Listing, Node, Standing, Waiter};
 use super::outside::{Notice, Outside};
 use super::pool::Pool;
 use super::tasks::TaskList;
@@ -132,6 +132,9 @@ impl State {
             Some(place) => {
                 self.entered += 1;
                 outside.reopen(span);
+                if outside.is_listing_due() {
+                    self.list(outside);
+                }
                 Admission::Outside(place)
             }
             None => Admission::Link(Standing::Granted, 0),
@@ -156,6 +159,7 @@ impl State {
         let request = unsafe { node.as_ref() };
         request.ahead.set(ahead);
         request.standing.set(standing);
+        request.listing.set(Listing::Possible);
         self.entered += 1;
         request.sequence.set(self.entered);
         if standing == Standing::Waiting {
@@ -184,6 +188,7 @@ impl State {
         unsafe { self.tree.remove(node) };
         // SAFETY: a node that was linked until now is alive.
         let gone = unsafe { node.as_ref() };
+        self.unlist(outside, gone);
         outside.reopen(gone.span());
         if self.waiting == 0 {
             return WakeList::EMPTY;

@@ -4,12 +4,15 @@
 //! protocol, the invariants and the argument. Takes no lock; `close`, `reopen`, `blocks` and
 //! `settle` are called on behalf of the tree, under its mutex.
 
+mod moving;
 mod place;
 
 use std::ptr::NonNull;
 
 pub(crate) use self::place::{Departure, Place};
 use super::SLOTS;
+use super::granule::Granule;
+use super::wide::WideHolders;
 use super::word::{Format, Word};
 use crate::mode::Mode;
 use crate::probe::{Fault, Probe};
@@ -20,6 +23,12 @@ use crate::tree::Notice;
 
 /// A shard is retired while this is set in its count of nodes.
 const RETIRED: u32 = 1 << 31;
+/// One listed node in the count of nodes: above those that are not listed.
+const LISTED: u32 = 1 << 24;
+/// Nodes that are not listed, or a retired shard: nobody gets in.
+const SHUT: u32 = RETIRED | (LISTED - 1);
+/// As many nodes as need more memory than there is.
+const TOO_MANY: u32 = LISTED / 2;
 
 /// So many times in a row somebody must find himself alone in a crowded shard before it is
 /// uncrowded: the price of two threads that take turns in one shard is paid once in so many pairs.
@@ -35,7 +44,8 @@ const CALM_MASK: u32 = PRESSURE_UNIT - 1;
 pub(super) struct Shard {
     /// First, so that a pointer to it is one to the shard.
     head: AtomicU64,
-    /// How many nodes of the tree concern this shard, and `RETIRED`.
+    /// How many nodes of the tree concern this shard: those that are not listed, those that are,
+    /// and `RETIRED`.
     nodes: AtomicU32,
     /// How calm and how crowded this shard was of late; a hint, and not kept exactly.
     mood: AtomicU32,
@@ -49,6 +59,22 @@ pub(super) struct Request {
     pub(super) mode: Mode,
     pub(super) word: Word,
     pub(super) format: Format,
+}
+
+/// Where to look up the listed nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Listed<'table> {
+    pub(super) holders: &'table WideHolders,
+    /// That of the level.
+    pub(super) granule: Granule,
+}
+
+impl Listed<'_> {
+    #[inline]
+    fn may_exclude(self, request: &Request) -> bool {
+        self.holders
+            .may_exclude(self.granule, request.span, request.mode)
+    }
 }
 
 impl Request {
@@ -172,18 +198,19 @@ impl Shard {
     pub(super) fn attempt(
         &self,
         request: &Request,
+        listed: Listed<'_>,
         withdrawn: impl FnOnce(Departure),
         probe: &Probe,
     ) -> Option<Place> {
         // Relaxed: only spares a futile announcement; what counts is the second look.
-        if self.nodes.load(Relaxed) != 0 || !self.is_crowded_for(request) {
+        if self.nodes.load(Relaxed) & SHUT != 0 || !self.is_crowded_for(request) {
             return None;
         }
         let place = self.settle(request)?;
         if !probe.injects(Fault::NoBarrierAfterAnnouncing) {
             fence_after_announcing();
         }
-        let company = self.company_of(request, place, probe);
+        let company = self.company_of(request, listed, place, probe);
         if company != Company::Excluders {
             self.note(company);
             return Some(place);
@@ -210,19 +237,31 @@ impl Shard {
         true
     }
 
-    /// The count of nodes, then the head and the slots, then the count again (Invariant 4).
+    /// The count of nodes, and whom of them the list has; then the head and the slots; then the
+    /// count again (Invariant 4).
     #[inline]
-    fn company_of(&self, request: &Request, own: Place, probe: &Probe) -> Company {
+    fn company_of(
+        &self,
+        request: &Request,
+        listed: Listed<'_>,
+        own: Place,
+        probe: &Probe,
+    ) -> Company {
         // SeqCst pairs with `close`: of an announcement and a closing, the later one sees the
         // earlier. It also acquires what `reopen` released: a tree holder that has left, or a word
-        // that the tree put into a slot. The second look finds what was taken out of a slot, and
-        // linked before, while this request looked from slot to slot.
-        let nodes_object = |fault| !probe.injects(fault) && self.nodes.load(SeqCst) != 0;
-        if nodes_object(Fault::CountNotReread) {
+        // that the tree put into a slot; and what `list` and `unlist` did. The second look finds
+        // what was taken out of a slot, or off the list, while this request looked around.
+        let nodes = self.nodes.load(SeqCst);
+        if nodes & SHUT != 0 && !probe.injects(Fault::CountNotReread) {
+            return Company::Excluders;
+        }
+        let is_excluded_by_listed = nodes >= LISTED && listed.may_exclude(request);
+        if is_excluded_by_listed && !probe.injects(Fault::ListNotRead) {
             return Company::Excluders;
         }
         let company = self.company_in_words(request, own, probe);
-        match nodes_object(Fault::CountNotReadAgain) {
+        let is_shut_now = self.nodes.load(SeqCst) & SHUT != 0;
+        match is_shut_now && !probe.injects(Fault::CountNotReadAgain) {
             true => Company::Excluders,
             false => company,
         }
@@ -366,7 +405,10 @@ impl Shard {
     pub(super) fn close(&self) {
         // SeqCst pairs with the look at the nodes in `is_objected_to`, `uncrowd` and
         // `Place::release`.
-        self.nodes.fetch_add(1, SeqCst);
+        let before = self.nodes.fetch_add(1, SeqCst);
+        if before & (LISTED - 1) > TOO_MANY {
+            too_many_nodes();
+        }
         fence_after_announcing();
         self.crowd();
         fence_after_announcing();
@@ -381,50 +423,23 @@ impl Shard {
         self.nodes.fetch_sub(1, Release);
     }
 
-    /// Sends newcomers elsewhere until it is reinstated, and hands what is held here to `move_out`:
-    /// its holders are told when they leave.
-    pub(super) fn retire(&self, mut move_out: impl FnMut(Held)) {
-        // SeqCst as in `close`.
-        self.nodes.fetch_or(RETIRED, SeqCst);
+    /// Counts one of the nodes as listed, after it was entered in the list.
+    pub(super) fn list(&self) {
+        // Release pairs with the looks at the nodes: who finds it counted so, finds it listed.
+        self.nodes.fetch_add(LISTED - 1, Release);
+    }
+
+    /// Counts a listed node as one that is not, before it is taken out of the list.
+    pub(super) fn unlist(&self) {
+        // SeqCst as in `close`: the node may be about to change, and then looks around.
+        self.nodes.fetch_sub(LISTED - 1, SeqCst);
         fence_after_announcing();
-        self.crowd();
-        fence_after_announcing();
-        match move_word(&self.head) {
-            Some(word) => move_out(Held::InHead(word)),
-            // Relaxed: if somebody is just trying to uncrowd the shard, this head will never be
-            // known to be left, and the level not be used again.
-            None => {
-                let (crowded, left) = (Word::FLAGGED.bits(), Word::LEFT.bits());
-                let _ = self.head.compare_exchange(crowded, left, Relaxed, Relaxed);
-            }
-        }
-        for word in self.slots.iter().filter_map(move_word) {
-            move_out(Held::InSlot(word));
-        }
     }
 
-    /// Whether nobody is left here of those who were moved out of this retired shard.
-    pub(super) fn is_deserted(&self) -> bool {
-        // Acquire pairs with the RMW by which those who were here left. That somebody announces
-        // himself after this look does no harm: he has yet to look at the count of nodes.
-        self.head.load(Acquire) == Word::LEFT.bits()
-            && self.slots.iter().all(|slot| slot.load(Acquire) == 0)
-    }
-
-    /// Forgets what this deserted shard was left with; it still takes nobody in.
-    pub(super) fn clear(&self) {
-        // Relaxed: only the mutex changes the count, and it was not zero before nor is it now.
-        self.nodes.store(RETIRED, Relaxed);
-        // An RMW, as at the end of `uncrowd`.
-        self.head.swap(Word::FLAGGED.bits(), AcqRel);
-        self.stay_crowded();
-    }
-
-    /// Takes newcomers in again.
-    pub(super) fn reinstate(&self) {
-        // Release pairs with the looks at the nodes, as in `reopen`: who finds this shard open sees
-        // the stand-ins that were put here before.
-        self.nodes.fetch_and(!RETIRED, Release);
+    /// Whether more nodes than one are in the way of newcomers.
+    pub(super) fn is_closed_twice(&self) -> bool {
+        // Relaxed: only the mutex changes the count.
+        self.nodes.load(Relaxed) & (LISTED - 1) > 1
     }
 
     /// Whether somebody here excludes the request, after `close` or `retire`. With
@@ -462,28 +477,6 @@ impl Shard {
         })
     }
 
-    // ---- Stand-ins, under the tree's mutex ------------------------------------------------------
-
-    /// Puts a word into a free slot for somebody who is at home in a former level.
-    pub(super) fn stand_in(&self, word: Word) -> bool {
-        self.put(word.standing_in()).is_some()
-    }
-
-    /// Takes away one stand-in for `word`. All that say the same are alike.
-    pub(super) fn dismiss(&self, word: Word) -> bool {
-        let wanted = word.standing_in();
-        self.slots.iter().any(|slot| {
-            // Relaxed: stand-ins come and go under the mutex. A waiter's mark makes no difference:
-            // who leaves by way of a stand-in has all waiters reconsidered.
-            let found = Word::from_bits(slot.load(Relaxed)).unflagged() == wanted;
-            if found {
-                // Release pairs with the loads that find the slot free, as in `Place::release`.
-                slot.swap(Word::FREE.bits(), AcqRel);
-            }
-            found
-        })
-    }
-
     // ---- Looking on -----------------------------------------------------------------------------
 
     /// What is held here, as of now.
@@ -496,24 +489,15 @@ impl Shard {
 
     #[cfg(test)]
     pub(super) fn nodes(&self) -> u32 {
-        self.nodes.load(SeqCst) & !RETIRED
+        let nodes = self.nodes.load(SeqCst) & !RETIRED;
+        nodes % LISTED + nodes / LISTED
     }
 }
 
-/// Takes the word of a retired shard away from its holder, so to speak, and returns it.
-fn move_word(place: &AtomicU64) -> Option<Word> {
-    // Relaxed: the count of nodes was raised before; who announces himself now will withdraw, and
-    // need not be told.
-    let mut seen = Word::from_bits(place.load(Relaxed));
-    while seen.is_held() {
-        // Release pairs with the RMW by which the holder leaves: the mutex is held here, and he
-        // must take it afterwards.
-        match place.compare_exchange(seen.bits(), seen.moved().bits(), Release, Relaxed) {
-            Ok(_) => return Some(seen.unflagged()),
-            Err(now) => seen = Word::from_bits(now),
-        }
-    }
-    None
+/// Before the count runs over, and lets newcomers in who must wait.
+#[cold]
+fn too_many_nodes() -> ! {
+    std::process::abort();
 }
 
 fn slot_blocks(slot: &AtomicU64, request: &Request, notice: Notice, probe: &Probe) -> bool {

@@ -5,7 +5,7 @@
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
-use super::{Held, Shard};
+use super::{Held, SHUT, Shard};
 use crate::slots::word::Word;
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::sync::{AtomicU64, fence_after_announcing};
@@ -122,8 +122,8 @@ impl Place {
         departure
     }
 
-    /// Turns a reader that is alone in its shard into a writer. Says whether it did; if not, nothing
-    /// has changed.
+    /// Turns a reader that is alone in its shard into a writer. Says whether it did; if not,
+    /// nothing has changed.
     ///
     /// # Safety
     ///
@@ -161,7 +161,7 @@ impl Place {
         let shard = unsafe { self.at.cast::<Shard>().as_ref() };
         // SeqCst pairs with `close`: if a waiter saw the word before it left, then the waiter had
         // raised the count before that, and it is seen here.
-        match shard.nodes.load(SeqCst) {
+        match shard.nodes.load(SeqCst) & SHUT {
             0 => Departure::Unnoticed,
             _ => Departure::Noticed,
         }

@@ -8,8 +8,9 @@ use super::SLOTS;
 use super::granule::{Granule, shard_of};
 use super::growth::{Division, Growth};
 use super::level::{LEAST_SHARD_BITS, Level, MOST_SHARD_BITS, View};
-use super::shard::{Departure, Held, Place, Request, Shard};
+use super::shard::{Departure, Held, Listed, Place, Request, Shard};
 use super::table::SlotTable;
+use super::wide::WideHolders;
 use super::word::{Format, Word};
 use crate::mode::Mode::{self, Read, Write};
 use crate::probe::Probe;
@@ -64,9 +65,17 @@ fn unit(at: u64) -> Request {
     request(Format::new(4), span(at, 1), Write)
 }
 
+fn nobody_listed() -> Listed<'static> {
+    static NOBODY: WideHolders = WideHolders::new();
+    Listed {
+        holders: &NOBODY,
+        granule: Granule::from_len(16).unwrap(),
+    }
+}
+
 fn attempt(shard: &Shard, request: &Request) -> Option<Place> {
     let nobody_cares = |departure| panic!("withdrawn unseen, not {departure:?}");
-    shard.attempt(request, nobody_cares, &Probe::new())
+    shard.attempt(request, nobody_listed(), nobody_cares, &Probe::new())
 }
 
 fn release(place: Place) -> Departure {
@@ -159,7 +168,9 @@ proptest! {
                 prop_assert_eq!(shard.blocks(&wanted, Notice::None, &Probe::new()), expected);
                 shard.reopen();
                 if wanted.word != Word::FREE {
-                    let let_in = shard.attempt(&wanted, |_| {}, &Probe::new()).is_some();
+                    let let_in = shard
+                        .attempt(&wanted, nobody_listed(), |_| {}, &Probe::new())
+                        .is_some();
                     prop_assert_eq!(let_in, !expected);
                 }
             }
@@ -447,12 +458,20 @@ fn a_retired_shard_hands_over_every_word_once_and_tells_its_holders() {
     assert_eq!(moved, expected);
     assert_eq!(held(&shard), 0);
     assert!(shard.try_alone(unit(50).word).is_none());
-    assert!(shard.attempt(&unit(50), |_| {}, &probe).is_none());
+    assert!(
+        shard
+            .attempt(&unit(50), nobody_listed(), |_| {}, &probe)
+            .is_none()
+    );
     for place in places {
         assert_eq!(release(place), Departure::Moved);
     }
     assert!(shard.try_alone(unit(50).word).is_none(), "for good");
-    assert!(shard.attempt(&unit(50), |_| {}, &probe).is_none());
+    assert!(
+        shard
+            .attempt(&unit(50), nobody_listed(), |_| {}, &probe)
+            .is_none()
+    );
     shard.uncrowd();
     assert!(shard.try_alone(unit(50).word).is_none());
 }

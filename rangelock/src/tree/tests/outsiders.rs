@@ -177,6 +177,16 @@ impl Outside for Outsiders {
         self.0.as_ref()?.occupy(span, mode)
     }
 
+    fn is_listing_due(&self) -> bool {
+        false
+    }
+
+    fn list(&self, _span: Span, _mode: Mode) -> bool {
+        false
+    }
+
+    fn unlist(&self, _span: Span, _mode: Mode) {}
+
     fn dismiss(&self, _span: Span, _mode: Mode) -> bool {
         false
     }

@@ -70,6 +70,18 @@ fn canary_reinstates_too_early() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
+fn canary_list_not_read() {
+    newcomers_respect_those_who_are_listed(Setting::faulty(Way::Mixed, Fault::ListNotRead));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_relists_at_once() {
+    newcomers_respect_listed_holders_that_change(Setting::faulty(Way::Grown, Fault::RelistsAtOnce));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
 fn canary_uncrowds_unseen() {
     lone_holders_and_others_exclude_each_other(Setting::faulty(Way::Narrow, Fault::UncrowdsUnseen));
 }

@@ -70,6 +70,8 @@ models! {
     a_waiter_outlives_a_move
     newcomers_respect_those_who_are_moved_to_and_fro
     a_waiter_outlives_moves_to_and_fro
+    newcomers_respect_those_who_are_listed
+    newcomers_respect_listed_holders_that_change
 }
 
 pub(super) fn writers_exclude_each_other(setting: Setting) {
@@ -310,6 +312,9 @@ pub(super) fn a_waiter_outlives_a_move(setting: Setting) {
     });
 }
 
+/// As far as can be tried in seconds; the canaries show what is found.
+const LISTED: usize = 3;
+
 /// Growing and shrinking takes many steps, and with them many schedules.
 const TO_AND_FRO: usize = 2;
 
@@ -344,6 +349,37 @@ pub(super) fn a_waiter_outlives_moves_to_and_fro(setting: Setting) {
             shared.grow();
             other
         });
+        other.join().unwrap();
+    });
+}
+
+/// A holder of a wide range is listed while a newcomer looks around.
+pub(super) fn newcomers_respect_those_who_are_listed(setting: Setting) {
+    run(setting, Some(LISTED), |shared| {
+        let wide = shared.lock.write(1..=2);
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        shared.lock.layers.list();
+        shared.change(1, 2);
+        drop(wide);
+        shared.write(0, 0, || ());
+        other.join().unwrap();
+    });
+}
+
+/// A listed writer becomes a reader, and another reader a writer, while a newcomer looks around.
+pub(super) fn newcomers_respect_listed_holders_that_change(setting: Setting) {
+    let bound = LISTED + usize::from(setting.fault.is_some());
+    run(setting, Some(bound), |shared| {
+        let wide = shared.lock.write(1..=2);
+        shared.lock.layers.list();
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        let wide = wide.downgrade();
+        shared.lock.layers.list();
+        shared.look(1, 2);
+        match wide.try_upgrade() {
+            Ok(_guard) => shared.change(1, 2),
+            Err(_guard) => shared.look(1, 2),
+        }
         other.join().unwrap();
     });
 }
