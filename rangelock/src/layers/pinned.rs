@@ -9,6 +9,7 @@ use super::{Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::{self, Nobody, Node};
+use crate::watch::Asker;
 
 impl Layers {
     /// Like [`lock_pooled`](Self::lock_pooled), with the caller's node, which is filled in only if
@@ -19,11 +20,11 @@ impl Layers {
     /// The node is alive and not linked; it stays where it is, untouched by the caller, until
     /// [`unlock`](Self::unlock) was called.
     #[inline]
-    pub(crate) unsafe fn lock(&self, node: &Node, span: Span, mode: Mode) -> Holding {
+    pub(crate) unsafe fn lock(&self, node: &Node, span: Span, mode: Mode, asker: Asker) -> Holding {
         match self.slots.alone(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
-            None => unsafe { self.lock_beside_others(node, span, mode) },
+            None => unsafe { self.lock_beside_others(node, span, mode, asker) },
         }
     }
 
@@ -31,16 +32,22 @@ impl Layers {
     ///
     /// As for [`lock`](Self::lock).
     #[inline(never)]
-    unsafe fn lock_beside_others(&self, node: &Node, span: Span, mode: Mode) -> Holding {
+    unsafe fn lock_beside_others(
+        &self,
+        node: &Node,
+        span: Span,
+        mode: Mode,
+        asker: Asker,
+    ) -> Holding {
         node.request(span, mode);
         if self.way == Way::TreeOnly {
             // SAFETY: passed on from the caller.
-            return unsafe { self.tree.lock(&Nobody, NonNull::from(node)) }.into();
+            return unsafe { self.tree.lock(&Nobody, NonNull::from(node), asker) }.into();
         }
         match self.attempt(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
-            None => unsafe { self.tree.lock(&self.slots, NonNull::from(node)) }.into(),
+            None => unsafe { self.tree.lock(&self.slots, NonNull::from(node), asker) }.into(),
         }
     }
 
@@ -55,6 +62,7 @@ impl Layers {
         span: Span,
         mode: Mode,
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Holding> {
         if let Some(place) = self.slots.alone(span, mode) {
             return Some(Holding::place(place));
@@ -63,14 +71,14 @@ impl Layers {
         let node = NonNull::from(node);
         if self.way == Way::TreeOnly {
             // SAFETY: passed on from the caller.
-            let holding = unsafe { self.tree.lock_until(&Nobody, node, deadline) }?;
+            let holding = unsafe { self.tree.lock_until(&Nobody, node, deadline, asker) }?;
             return Some(holding.into());
         }
         if let Some(place) = self.attempt(span, mode) {
             return Some(Holding::place(place));
         }
         // SAFETY: passed on from the caller.
-        let holding = unsafe { self.tree.lock_until(&self.slots, node, deadline) }?;
+        let holding = unsafe { self.tree.lock_until(&self.slots, node, deadline, asker) }?;
         Some(holding.into())
     }
 
