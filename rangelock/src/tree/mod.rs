@@ -185,6 +185,9 @@ mod order_model_tests;
 #[cfg(test)]
 #[path = "tests/outsiders.rs"]
 mod outsiders;
+#[cfg(all(test, not(any(loom, shuttle)), feature = "deadlock_detection"))]
+#[path = "tests/refused.rs"]
+mod refused_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "tests/storm.rs"]
 mod storm_tests;
