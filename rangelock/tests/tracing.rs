@@ -1,7 +1,9 @@
 //! Events through the public interface. Takes ranges of locks of its own.
 
+use std::ops::Range;
 use std::panic::Location;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -251,6 +253,53 @@ fn a_subscriber_may_use_the_lock_it_is_told_of() {
         told.recv().as_deref(),
         Ok("RangeLock { granted: 1, waiting: 0 }")
     );
+}
+
+/// Gives a part of 0..20 back to another thread while a subscriber waits for that part, too.
+fn give_back_under_a_subscriber(lock: Arc<RangeLock>, part: Range<u64>, give_back: impl FnOnce()) {
+    let (same, wanted) = (Arc::clone(&lock), part.clone());
+    let (send, told) = mpsc::channel();
+    let subscriber = Calls(move || {
+        drop(same.write(wanted.clone()));
+        send.send(()).expect("the test waits");
+    });
+    let is_over = AtomicBool::new(false);
+    let somebody_waits = || format!("{lock:?}").contains("waiting: 1");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _next = lock.write(part);
+            // Until the subscriber waits, if it comes to that.
+            while !somebody_waits() && !is_over.load(Relaxed) {
+                thread::yield_now();
+            }
+        });
+        while !somebody_waits() {
+            thread::yield_now();
+        }
+        with_default(subscriber, give_back);
+        is_over.store(true, Relaxed);
+    });
+    assert!(told.try_recv().is_ok(), "the subscriber did not get it");
+}
+
+/// With deadlocks watched for as well: what is given back is off the record before others get it.
+#[test]
+fn a_subscriber_may_wait_for_what_its_thread_has_given_back() {
+    let locks = || [RangeLock::new(), RangeLock::tree_only()].map(Arc::new);
+    for lock in locks() {
+        let guard = lock.write(0..20);
+        give_back_under_a_subscriber(Arc::clone(&lock), 5..10, || drop(guard));
+    }
+    for lock in locks() {
+        let mut guard = lock.write(0..20);
+        let shrink = || guard.shrink_to(10..);
+        give_back_under_a_subscriber(Arc::clone(&lock), 5..10, shrink);
+    }
+    for lock in locks() {
+        let mut node = pin!(lock.node());
+        let guard = node.as_mut().write(0..20);
+        give_back_under_a_subscriber(Arc::clone(&lock), 5..10, || drop(guard));
+    }
 }
 
 /// Growth is noticed in the middle of many a call. A mutex that were held then would hang this.

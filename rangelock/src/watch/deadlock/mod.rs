@@ -34,7 +34,8 @@
 //! 1. A range on record as held is held by the lock's account too: it is entered after the lock has
 //!    granted it, and struck out, or made less, before the lock is told.
 //! 2. A thread is on record as waiting from before its request is linked until after it was granted
-//!    (or gave up), and while it is, it does nothing else.
+//!    (or gave up), and while it is, it does nothing else. (An appender may have others to wake
+//!    first, and wakers take no ranges.)
 //! 3. Among the claims waited for on one lock, those entered earlier were linked earlier: both
 //!    happen under one hold of that lock's mutex.
 //!
@@ -50,12 +51,15 @@
 //! The thread's that took it, until it is given back, by whichever thread. The registry cannot see
 //! a guard travel. So if a thread sends a guard away and then waits for the range itself, knowing
 //! that the receiver will give it back, the report is false. Guards that travel are to be disowned
-//! ([`Ticket::disowned`]), or to be owned guards, which belong to nobody from the start. Nobody's
-//! ranges take no part: a deadlock in which one of them has a place is not found. Neither is one
-//! that leads through waits of other kinds, such as channels and mutexes.
+//! ([`Ticket::disowned`]), or to be owned guards, which belong to nobody from the start, like those
+//! of tasks. Nobody's ranges take no part: a deadlock in which one of them has a place is not
+//! found. Neither is one that leads through waits of other kinds, such as channels and mutexes;
+//! that of the appenders, which is held while the program says where to append, is one of them.
 //!
 //! Waits that can end without a grant (deadlines, futures) are not entered: whoever is behind one
-//! is not behind it for ever.
+//! is not behind it for ever. A call for several ranges is entered with all of them, before it is
+//! known whether one has to wait; if none has, the claims are struck out at once, and until then
+//! they say nothing wrong: the thread holds what they claim.
 //!
 //! # The panic
 //!
