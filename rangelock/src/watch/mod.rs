@@ -3,7 +3,7 @@
 //! The lock tells the observer what happens to each request; the observer never tells the lock
 //! anything but one thing: that a wait would never end. Callers use it without any conditional
 //! compilation. In a build without the features every type in here is empty, every function is
-//! nothing, and the machine code is the same as if the calls were not there.
+//! nothing, so that nothing of them is left in the machine code.
 //!
 //! | Module | What it is | Exists with |
 //! |---|---|---|
