@@ -99,6 +99,7 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    #[track_caller]
     pub fn read(&self, range: impl RangeBounds<usize>) -> ReadSlice<'_, T> {
         let (first, len) = self.bounds(range);
         let guard = self.lock.read(units(first, len));
@@ -112,6 +113,7 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    #[track_caller]
     pub fn write(&self, range: impl RangeBounds<usize>) -> WriteSlice<'_, T> {
         let (first, len) = self.bounds(range);
         let guard = self.lock.write(units(first, len));
@@ -125,6 +127,7 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    #[track_caller]
     pub fn try_read(&self, range: impl RangeBounds<usize>) -> Option<ReadSlice<'_, T>> {
         let (first, len) = self.bounds(range);
         let guard = self.lock.try_read(units(first, len))?;
@@ -138,6 +141,7 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    #[track_caller]
     pub fn try_write(&self, range: impl RangeBounds<usize>) -> Option<WriteSlice<'_, T>> {
         let (first, len) = self.bounds(range);
         let guard = self.lock.try_write(units(first, len))?;
@@ -162,6 +166,7 @@ impl<T> RangeLocked<T> {
         unsafe { Box::from_raw(this.elements.as_ptr()) }
     }
 
+    #[track_caller]
     fn bounds(&self, range: impl RangeBounds<usize>) -> (usize, usize) {
         let len = self.len();
         let start = match range.start_bound() {
@@ -201,6 +206,11 @@ impl<'buffer, T> ReadSlice<'buffer, T> {
         let slice = |elements, guard| Self { elements, guard };
         (slice(below, guard), slice(above, rest))
     }
+
+    /// Says that the slice is about to be sent to another thread: see [`ReadGuard::disown`].
+    pub fn disown(&self) {
+        self.guard.disown();
+    }
 }
 
 impl<'buffer, T> WriteSlice<'buffer, T> {
@@ -226,6 +236,11 @@ impl<'buffer, T> WriteSlice<'buffer, T> {
         let (guard, rest) = self.guard.split_at(at);
         let slice = |elements, guard| Self { elements, guard };
         (slice(below, guard), slice(above, rest))
+    }
+
+    /// Says that the slice is about to be sent to another thread: see [`ReadGuard::disown`].
+    pub fn disown(&self) {
+        self.guard.disown();
     }
 
     /// Lets other readers in: see [`WriteGuard::downgrade`].

@@ -6,15 +6,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use crate::guard::{Held, ReadGuard, WriteGuard};
-use crate::layers::{Enqueued, Layers};
+use crate::layers::{Enqueued, Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::Node;
+use crate::watch::{Asker, Outcome, Place, Ticket, Waiting};
 
 /// Becomes a [`ReadGuard`]; made by [`RangeLock::read_async`](crate::RangeLock::read_async).
 #[must_use = "futures do nothing unless polled"]
@@ -29,15 +31,15 @@ pub struct WriteFuture<'lock> {
 }
 
 impl<'lock> ReadFuture<'lock> {
-    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>) -> Self {
-        let request = Request::new(layers, span, Mode::Read);
+    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>, place: Place) -> Self {
+        let request = Request::new(layers, span, Mode::Read, place);
         Self { request }
     }
 }
 
 impl<'lock> WriteFuture<'lock> {
-    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>) -> Self {
-        let request = Request::new(layers, span, Mode::Write);
+    pub(crate) fn new(layers: &'lock Layers, span: Option<Span>, place: Place) -> Self {
+        let request = Request::new(layers, span, Mode::Write, place);
         Self { request }
     }
 }
@@ -74,13 +76,15 @@ impl fmt::Debug for WriteFuture<'_> {
 struct Request<'lock> {
     layers: &'lock Layers,
     stage: Stage,
+    /// Where it was made.
+    place: Place,
 }
 
 enum Stage {
     /// Nobody knows of it yet.
     New(Option<Span>, Mode),
     /// Invariant: the node is that of a waiting or granted request of this lock.
-    Waiting(NonNull<Node>),
+    Waiting(NonNull<Node>, Waiting),
     /// What became of it belongs to a guard.
     Done,
 }
@@ -92,10 +96,11 @@ unsafe impl Send for Request<'_> {}
 unsafe impl Sync for Request<'_> {}
 
 impl<'lock> Request<'lock> {
-    fn new(layers: &'lock Layers, span: Option<Span>, mode: Mode) -> Self {
+    fn new(layers: &'lock Layers, span: Option<Span>, mode: Mode, place: Place) -> Self {
         Self {
             layers,
             stage: Stage::New(span, mode),
+            place,
         }
     }
 
@@ -108,31 +113,41 @@ impl<'lock> Request<'lock> {
                 self.stage = Stage::Done;
                 return Poll::Ready(Held::nothing(self.layers));
             };
-            match self.layers.enqueue(span, mode) {
+            let asker = Asker::new(self.layers.id(), self.place);
+            let (enqueued, waiting) = self.layers.enqueue(span, mode, asker);
+            match enqueued {
                 Enqueued::Held(holding) => {
                     self.stage = Stage::Done;
-                    return Poll::Ready(Held::granted(self.layers, holding));
+                    return Poll::Ready(self.granted(holding));
                 }
-                Enqueued::Waiting(node) => self.stage = Stage::Waiting(node),
+                Enqueued::Waiting(node) => self.stage = Stage::Waiting(node, waiting),
             }
         }
-        let Stage::Waiting(node) = self.stage else {
+        let Stage::Waiting(node, _) = self.stage else {
             panic!("a future of a range lock was polled after it was ready");
         };
         // SAFETY: see the invariant of the stage.
         let poll = unsafe { self.layers.poll(node, context.waker()) };
         poll.map(|holding| {
-            self.stage = Stage::Done;
-            Held::granted(self.layers, holding)
+            if let Stage::Waiting(_, waiting) = mem::replace(&mut self.stage, Stage::Done) {
+                waiting.over(Outcome::Granted);
+            }
+            self.granted(holding)
         })
+    }
+
+    /// What a task holds belongs to no thread, because tasks travel.
+    fn granted(&self, holding: Holding) -> Held<'lock> {
+        Held::granted(self.layers, holding, Ticket::NOBODY)
     }
 }
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
-        if let Stage::Waiting(node) = self.stage {
+        if let Stage::Waiting(node, waiting) = mem::replace(&mut self.stage, Stage::Done) {
             // SAFETY: see the invariant of the stage; it ends here.
             unsafe { self.layers.cancel(node) };
+            waiting.over(Outcome::Cancelled);
         }
     }
 }

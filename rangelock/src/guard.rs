@@ -6,7 +6,9 @@ use std::fmt;
 use std::ops::{RangeBounds, RangeInclusive};
 
 use crate::layers::{Holding, Layers};
+use crate::mode::Mode;
 use crate::span::Span;
+use crate::watch::Ticket;
 
 /// Shared use of a range; given back when dropped.
 ///
@@ -66,6 +68,29 @@ macro_rules! guard_methods {
         /// ```
         pub fn shrink_to(&mut self, range: impl RangeBounds<u64>) {
             self.held.shrink_to(Span::of(&range));
+        }
+
+        /// Says that the guard is about to be sent to another thread, which will give the range
+        /// back.
+        ///
+        /// Matters to the feature `deadlock_detection` only. There the thread that took a range
+        /// counts as its holder, and is told that it waits for itself if it asks for the range
+        /// while somebody else is going to give it back. What is disowned belongs to nobody, and a
+        /// deadlock in which it has a part is not found.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// let lock = rangelock::RangeLock::new();
+        #[doc = concat!("let guard = lock.", $write_or_read, "(0..100);")]
+        /// guard.disown();
+        /// std::thread::scope(|scope| {
+        ///     scope.spawn(move || drop(guard));
+        ///     drop(lock.write(0..100)); // waits for the other thread, not for itself
+        /// });
+        /// ```
+        pub fn disown(&self) {
+            self.held.disown();
         }
     };
 }
@@ -154,6 +179,8 @@ impl fmt::Debug for WriteGuard<'_> {
 pub(crate) struct Held<'lock> {
     layers: &'lock Layers,
     holding: Option<Holding>,
+    /// What observers know the holding by.
+    ticket: Ticket,
 }
 
 // SAFETY: a granted request belongs to whoever has the guard; the lock is made to be used by many
@@ -165,10 +192,11 @@ unsafe impl Sync for Held<'_> {}
 impl<'lock> Held<'lock> {
     /// Takes charge of what `layers` granted to a request without a node of its own.
     #[inline]
-    pub(crate) fn granted(layers: &'lock Layers, holding: Holding) -> Self {
+    pub(crate) fn granted(layers: &'lock Layers, holding: Holding, ticket: Ticket) -> Self {
         Self {
             layers,
             holding: Some(holding),
+            ticket,
         }
     }
 
@@ -177,7 +205,12 @@ impl<'lock> Held<'lock> {
         Self {
             layers,
             holding: None,
+            ticket: Ticket::NOBODY,
         }
+    }
+
+    pub(crate) fn disown(&self) {
+        self.ticket.disowned();
     }
 
     fn span(&self) -> Option<Span> {
@@ -192,16 +225,22 @@ impl<'lock> Held<'lock> {
 
     fn downgrade(&mut self) {
         if let Some(holding) = &mut self.holding {
+            self.ticket.changes_mode(Mode::Read);
             // SAFETY: see the invariant; the caller is a writer's guard.
             unsafe { self.layers.downgrade(holding) };
         }
     }
 
     fn try_upgrade(&mut self) -> bool {
-        self.holding.as_mut().is_none_or(|holding| {
-            // SAFETY: see the invariant; the caller is a reader's guard.
-            unsafe { self.layers.try_upgrade(holding) }
-        })
+        let Some(holding) = &mut self.holding else {
+            return true;
+        };
+        // SAFETY: see the invariant; the caller is a reader's guard.
+        let is_upgraded = unsafe { self.layers.try_upgrade(holding) };
+        if is_upgraded {
+            self.ticket.changes_mode(Mode::Write);
+        }
+        is_upgraded
     }
 
     fn shrink_to(&mut self, range: Option<Span>) {
@@ -211,6 +250,7 @@ impl<'lock> Held<'lock> {
             Some(part) if part == whole => {}
             Some(part) => {
                 if let Some(holding) = &mut self.holding {
+                    self.ticket.changes_span(part);
                     // SAFETY: see the invariant; `part` is a part of the range.
                     unsafe { self.layers.shrink(holding, part) };
                 }
@@ -221,23 +261,30 @@ impl<'lock> Held<'lock> {
     /// Keeps what lies below `at`.
     fn split_off(&mut self, at: u64) -> Self {
         let layers = self.layers;
-        let rest = match (self.span(), &mut self.holding) {
+        match (self.span(), &mut self.holding) {
             (Some(whole), Some(holding)) if whole.first < at && at <= whole.last => {
                 // SAFETY: see the invariant; `at` is in the range and not its first byte.
-                Some(unsafe { layers.split(holding, at) })
+                let rest = unsafe { layers.split(holding, at) };
+                let below = Span {
+                    last: at - 1,
+                    ..whole
+                };
+                let above = Span { first: at, ..whole };
+                Self::granted(layers, rest, self.ticket.splits(below, above))
             }
-            (Some(whole), holding) if at <= whole.first => holding.take(),
-            _ => None,
-        };
-        Self {
-            layers,
-            holding: rest,
+            (Some(whole), holding) if at <= whole.first => Self {
+                layers,
+                holding: holding.take(),
+                ticket: self.ticket,
+            },
+            _ => Self::nothing(layers),
         }
     }
 
     #[inline]
     fn release(&mut self) {
         if let Some(holding) = self.holding.take() {
+            self.ticket.released();
             // SAFETY: see the invariant; this is its end.
             unsafe { self.layers.unlock_pooled(holding) };
         }

@@ -16,6 +16,7 @@
 //! | `tree` | the order of requests: who waits for whom; essay and invariants |
 //! | `sync` | mutex and wait word over the platform's futex; the only place that names it |
 //! | `probe` | faults and counters for tests; empty in ordinary builds |
+//! | `watch` | the features `deadlock_detection` and `tracing`; empty without them |
 
 mod data;
 mod future;
@@ -32,6 +33,7 @@ mod slots;
 mod span;
 mod sync;
 mod tree;
+mod watch;
 
 pub use data::{RangeLocked, ReadSlice, WriteSlice};
 pub use future::{ReadFuture, WriteFuture};

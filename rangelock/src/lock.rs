@@ -19,6 +19,7 @@ use crate::slots::{Division, Granule};
 use crate::span::Span;
 use crate::sync::{Arc, const_unless_modelled};
 use crate::tree::{Census, Standing};
+use crate::watch::{Asker, place};
 
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/levels.rs"]
@@ -38,6 +39,9 @@ mod shuttle_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/slots.rs"]
 mod slots_tests;
+#[cfg(all(test, not(any(loom, shuttle)), feature = "deadlock_detection"))]
+#[path = "lock/tests/watched.rs"]
+mod watched_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/wide.rs"]
 mod wide_tests;
@@ -53,7 +57,9 @@ mod wide_tests;
 /// A range without a byte, such as `7..7`, is granted at once and excludes nobody. The byte
 /// `u64::MAX` can be locked: `u64::MAX..=u64::MAX`.
 ///
-/// A thread that asks for a range that conflicts with one it holds waits for itself, for ever.
+/// A thread that asks for a range that conflicts with one it holds waits for itself, for ever. With
+/// the feature `deadlock_detection` it panics instead, and so does one that closes a circle of
+/// threads that wait for each other, over several locks or one.
 ///
 /// # Examples
 ///
@@ -134,7 +140,13 @@ impl RangeLock {
     ///
     /// Locks: the range, after every conflicting request that came earlier; inside, briefly, the
     /// lock's own mutex.
+    ///
+    /// # Panics
+    ///
+    /// With the feature `deadlock_detection`, if the wait would never end. So does everything else
+    /// that waits without a limit.
     #[inline]
+    #[track_caller]
     pub fn read(&self, range: impl RangeBounds<u64>) -> ReadGuard<'_> {
         ReadGuard::new(self.hold(Span::of(&range), Mode::Read))
     }
@@ -149,6 +161,7 @@ impl RangeLock {
     /// assert_eq!(whole.range(), Some(0..=u64::MAX));
     /// ```
     #[inline]
+    #[track_caller]
     pub fn write(&self, range: impl RangeBounds<u64>) -> WriteGuard<'_> {
         WriteGuard::new(self.hold(Span::of(&range), Mode::Write))
     }
@@ -157,6 +170,7 @@ impl RangeLock {
     ///
     /// Never waits for a range, and so never overtakes a request that does.
     #[inline]
+    #[track_caller]
     pub fn try_read(&self, range: impl RangeBounds<u64>) -> Option<ReadGuard<'_>> {
         self.try_hold(Span::of(&range), Mode::Read)
             .map(ReadGuard::new)
@@ -164,6 +178,7 @@ impl RangeLock {
 
     /// Takes exclusive use of `range` if no other request holds any of it or waits for it.
     #[inline]
+    #[track_caller]
     pub fn try_write(&self, range: impl RangeBounds<u64>) -> Option<WriteGuard<'_>> {
         self.try_hold(Span::of(&range), Mode::Write)
             .map(WriteGuard::new)
@@ -172,6 +187,7 @@ impl RangeLock {
     /// Like [`read`](Self::read), but gives up after `timeout`.
     ///
     /// Locks: as `read`. A request that gives up leaves its place in the order to those behind it.
+    #[track_caller]
     pub fn try_read_for(
         &self,
         range: impl RangeBounds<u64>,
@@ -195,6 +211,7 @@ impl RangeLock {
     /// assert!(lock.try_write_for(9..20, Duration::from_millis(1)).is_none());
     /// # drop(guard);
     /// ```
+    #[track_caller]
     pub fn try_write_for(
         &self,
         range: impl RangeBounds<u64>,
@@ -207,6 +224,7 @@ impl RangeLock {
     }
 
     /// Like [`read`](Self::read), but gives up at `deadline`.
+    #[track_caller]
     pub fn try_read_until(
         &self,
         range: impl RangeBounds<u64>,
@@ -217,6 +235,7 @@ impl RangeLock {
     }
 
     /// Like [`write`](Self::write), but gives up at `deadline`.
+    #[track_caller]
     pub fn try_write_until(
         &self,
         range: impl RangeBounds<u64>,
@@ -233,8 +252,9 @@ impl RangeLock {
     /// on any executor.
     ///
     /// Locks: the range; inside, briefly, the lock's own mutex.
+    #[track_caller]
     pub fn read_async(&self, range: impl RangeBounds<u64>) -> ReadFuture<'_> {
-        ReadFuture::new(&self.layers, Span::of(&range))
+        ReadFuture::new(&self.layers, Span::of(&range), place())
     }
 
     /// Becomes exclusive use of `range`. Otherwise like [`read_async`](Self::read_async).
@@ -255,11 +275,13 @@ impl RangeLock {
     ///     assert_eq!(guard.range(), Some(0..=4095));
     /// });
     /// ```
+    #[track_caller]
     pub fn write_async(&self, range: impl RangeBounds<u64>) -> WriteFuture<'_> {
-        WriteFuture::new(&self.layers, Span::of(&range))
+        WriteFuture::new(&self.layers, Span::of(&range), place())
     }
 
     /// Like [`read`](Self::read), with a guard that keeps the lock alive.
+    #[track_caller]
     pub fn read_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedReadGuard {
         OwnedReadGuard::take(self, range)
     }
@@ -276,11 +298,13 @@ impl RangeLock {
     /// std::thread::spawn(move || drop(guard)).join().unwrap();
     /// assert!(lock.try_read(0..10).is_some());
     /// ```
+    #[track_caller]
     pub fn write_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedWriteGuard {
         OwnedWriteGuard::take(self, range)
     }
 
     /// Like [`try_read`](Self::try_read), with a guard that keeps the lock alive.
+    #[track_caller]
     pub fn try_read_owned(
         self: &Arc<Self>,
         range: impl RangeBounds<u64>,
@@ -289,6 +313,7 @@ impl RangeLock {
     }
 
     /// Like [`try_write`](Self::try_write), with a guard that keeps the lock alive.
+    #[track_caller]
     pub fn try_write_owned(
         self: &Arc<Self>,
         range: impl RangeBounds<u64>,
@@ -318,6 +343,7 @@ impl RangeLock {
     /// assert!(lock.try_read(500..600).is_none());
     /// # drop(copy);
     /// ```
+    #[track_caller]
     pub fn lock_many<R: RangeBounds<u64>>(
         &self,
         requests: impl IntoIterator<Item = (R, Access)>,
@@ -327,6 +353,7 @@ impl RangeLock {
 
     /// Takes several ranges at once, if none of them has to wait; else none. Otherwise like
     /// [`lock_many`](Self::lock_many).
+    #[track_caller]
     pub fn try_lock_many<R: RangeBounds<u64>>(
         &self,
         requests: impl IntoIterator<Item = (R, Access)>,
@@ -336,6 +363,7 @@ impl RangeLock {
 
     /// Waits for several ranges at once, but gives all of them up at `deadline`. Otherwise like
     /// [`lock_many`](Self::lock_many).
+    #[track_caller]
     pub fn try_lock_many_until<R: RangeBounds<u64>>(
         &self,
         requests: impl IntoIterator<Item = (R, Access)>,
@@ -366,13 +394,18 @@ impl RangeLock {
     /// assert_eq!(length.get(), 1024);
     /// # drop(record);
     /// ```
+    #[track_caller]
     pub fn append(&self, len: u64, end: impl FnOnce() -> u64) -> WriteGuard<'_> {
         let span_from = |first: u64| {
             let last = first.saturating_add(len.checked_sub(1)?);
             Some(Span { first, last })
         };
-        WriteGuard::new(match self.layers.append(|| span_from(end())) {
-            Some(holding) => Held::granted(&self.layers, holding),
+        let asker = Asker::new(self.layers.id(), place());
+        let appended = self.layers.append(|| span_from(end()), asker);
+        WriteGuard::new(match appended {
+            Some((holding, span)) => {
+                Held::granted(&self.layers, holding, asker.holds(span, Mode::Write))
+            }
             None => Held::nothing(&self.layers),
         })
     }
@@ -417,30 +450,41 @@ impl RangeLock {
     }
 
     #[inline]
+    #[track_caller]
     fn hold(&self, span: Option<Span>, mode: Mode) -> Held<'_> {
         match span {
-            Some(span) => Held::granted(&self.layers, self.layers.lock_pooled(span, mode)),
+            Some(span) => {
+                let asker = Asker::new(self.layers.id(), place());
+                let holding = self.layers.lock_pooled(span, mode, asker);
+                Held::granted(&self.layers, holding, asker.holds(span, mode))
+            }
             None => Held::nothing(&self.layers),
         }
     }
 
     #[inline]
+    #[track_caller]
     fn try_hold(&self, span: Option<Span>, mode: Mode) -> Option<Held<'_>> {
         match span {
-            Some(span) => self
-                .layers
-                .try_lock_pooled(span, mode)
-                .map(|holding| Held::granted(&self.layers, holding)),
+            Some(span) => {
+                let asker = Asker::new(self.layers.id(), place());
+                let holding = self.layers.try_lock_pooled(span, mode)?;
+                let ticket = asker.holds(span, mode);
+                Some(Held::granted(&self.layers, holding, ticket))
+            }
             None => Some(Held::nothing(&self.layers)),
         }
     }
 
+    #[track_caller]
     fn hold_until(&self, span: Option<Span>, mode: Mode, deadline: Instant) -> Option<Held<'_>> {
         match span {
-            Some(span) => self
-                .layers
-                .lock_pooled_until(span, mode, deadline)
-                .map(|holding| Held::granted(&self.layers, holding)),
+            Some(span) => {
+                let asker = Asker::new(self.layers.id(), place());
+                let holding = (self.layers).lock_pooled_until(span, mode, deadline, asker)?;
+                let ticket = asker.holds(span, mode);
+                Some(Held::granted(&self.layers, holding, ticket))
+            }
             None => Some(Held::nothing(&self.layers)),
         }
     }
@@ -452,6 +496,7 @@ impl RangeLock {
         assert_eq!((linked.granted, linked.waiting), (0, 0), "left in the tree");
         assert_eq!(slots.taken(), 0, "left in a slot");
         assert_eq!(slots.closings(), 0, "left closed");
+        assert_eq!(self.layers.id().claims(), (0, 0), "left on record");
     }
 
     #[cfg(test)]

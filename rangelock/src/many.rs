@@ -13,6 +13,7 @@ use crate::inspect::Access;
 use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
+use crate::watch::{Asker, place};
 
 /// Several ranges, each shared or exclusive; given back together when dropped, or one by one.
 ///
@@ -50,36 +51,56 @@ impl Guard<'_> {
             Guard::Write(_) => Access::Write,
         }
     }
+
+    /// Says that the guard is about to be sent to another thread: see [`ReadGuard::disown`].
+    pub fn disown(&self) {
+        match self {
+            Guard::Read(guard) => guard.disown(),
+            Guard::Write(guard) => guard.disown(),
+        }
+    }
 }
 
 impl<'lock> ManyGuard<'lock> {
+    #[track_caller]
     pub(crate) fn take(layers: &'lock Layers, wanted: &[(Span, Mode)]) -> Self {
         let requests = disjoint(wanted);
-        Self::new(layers, &requests, layers.lock_many(&requests))
+        let asker = Asker::new(layers.id(), place());
+        let holdings = layers.lock_many(&requests, asker);
+        Self::new(layers, &requests, holdings, asker)
     }
 
+    #[track_caller]
     pub(crate) fn try_take(layers: &'lock Layers, wanted: &[(Span, Mode)]) -> Option<Self> {
         let requests = disjoint(wanted);
+        let asker = Asker::new(layers.id(), place());
         let holdings = layers.try_lock_many(&requests)?;
-        Some(Self::new(layers, &requests, holdings))
+        Some(Self::new(layers, &requests, holdings, asker))
     }
 
+    #[track_caller]
     pub(crate) fn take_until(
         layers: &'lock Layers,
         wanted: &[(Span, Mode)],
         deadline: Instant,
     ) -> Option<Self> {
         let requests = disjoint(wanted);
-        let holdings = layers.lock_many_until(&requests, deadline)?;
-        Some(Self::new(layers, &requests, holdings))
+        let asker = Asker::new(layers.id(), place());
+        let holdings = layers.lock_many_until(&requests, deadline, asker)?;
+        Some(Self::new(layers, &requests, holdings, asker))
     }
 
-    fn new(layers: &'lock Layers, requests: &[(Span, Mode)], holdings: Vec<Holding>) -> Self {
+    fn new(
+        layers: &'lock Layers,
+        requests: &[(Span, Mode)],
+        holdings: Vec<Holding>,
+        asker: Asker,
+    ) -> Self {
         let guards = holdings
             .into_iter()
             .zip(requests)
-            .map(|(holding, (_, mode))| {
-                let held = Held::granted(layers, holding);
+            .map(|(holding, &(span, mode))| {
+                let held = Held::granted(layers, holding, asker.holds(span, mode));
                 match mode {
                     Mode::Read => Guard::Read(ReadGuard::new(held)),
                     Mode::Write => Guard::Write(WriteGuard::new(held)),
@@ -93,6 +114,11 @@ impl<'lock> ManyGuard<'lock> {
     /// exclusively if one of the two was.
     pub fn guards(&self) -> impl Iterator<Item = &Guard<'lock>> {
         self.guards.iter()
+    }
+
+    /// Says that the guard is about to be sent to another thread: see [`ReadGuard::disown`].
+    pub fn disown(&self) {
+        self.guards.iter().for_each(Guard::disown);
     }
 
     /// The guards, to be given back one by one.

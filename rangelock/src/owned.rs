@@ -54,6 +54,9 @@ fn lock_of(lock: &Arc<RangeLock>) -> &'static RangeLock {
 
 /// Like [`ReadGuard`], but keeps the lock alive. Made by
 /// [`RangeLock::read_owned`](crate::RangeLock::read_owned).
+///
+/// Made to travel, so the feature `deadlock_detection` takes it for nobody's from the start, as if
+/// it were [disowned](ReadGuard::disown).
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct OwnedReadGuard(Owned<ReadGuard<'static>>);
 
@@ -92,12 +95,17 @@ macro_rules! owned_methods {
 }
 
 impl OwnedReadGuard {
+    #[track_caller]
     pub(crate) fn take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Self {
-        Self(Owned::new(lock_of(lock).read(range), Arc::clone(lock)))
+        let guard = lock_of(lock).read(range);
+        guard.disown();
+        Self(Owned::new(guard, Arc::clone(lock)))
     }
 
+    #[track_caller]
     pub(crate) fn try_take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Option<Self> {
         let guard = lock_of(lock).try_read(range)?;
+        guard.disown();
         Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 
@@ -118,12 +126,17 @@ impl OwnedReadGuard {
 }
 
 impl OwnedWriteGuard {
+    #[track_caller]
     pub(crate) fn take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Self {
-        Self(Owned::new(lock_of(lock).write(range), Arc::clone(lock)))
+        let guard = lock_of(lock).write(range);
+        guard.disown();
+        Self(Owned::new(guard, Arc::clone(lock)))
     }
 
+    #[track_caller]
     pub(crate) fn try_take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Option<Self> {
         let guard = lock_of(lock).try_write(range)?;
+        guard.disown();
         Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 

@@ -27,6 +27,7 @@ use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::LazyNode;
+use crate::watch::{Asker, Ticket, place};
 
 /// A request for one range at a time, in memory that the caller provides.
 ///
@@ -69,6 +70,8 @@ pub struct RangeNode<'lock> {
     layers: &'lock Layers,
     node: LazyNode,
     holding: Cell<Option<Holding>>,
+    /// What observers know the holding by.
+    ticket: Cell<Ticket>,
     _pinned: PhantomPinned,
 }
 
@@ -85,12 +88,14 @@ impl<'lock> RangeNode<'lock> {
             layers,
             node: LazyNode::new(),
             holding: Cell::new(None),
+            ticket: Cell::new(Ticket::NOBODY),
             _pinned: PhantomPinned,
         }
     }
 
     /// Waits for shared use of `range`; see [`RangeLock::read`](crate::RangeLock::read).
     #[inline]
+    #[track_caller]
     pub fn read<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -102,6 +107,7 @@ impl<'lock> RangeNode<'lock> {
 
     /// Waits for exclusive use of `range`; see [`RangeLock::write`](crate::RangeLock::write).
     #[inline]
+    #[track_caller]
     pub fn write<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -114,6 +120,7 @@ impl<'lock> RangeNode<'lock> {
     /// Takes shared use of `range` if that needs no wait; see
     /// [`RangeLock::try_read`](crate::RangeLock::try_read).
     #[inline]
+    #[track_caller]
     pub fn try_read<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -125,6 +132,7 @@ impl<'lock> RangeNode<'lock> {
     /// Takes exclusive use of `range` if that needs no wait; see
     /// [`RangeLock::try_write`](crate::RangeLock::try_write).
     #[inline]
+    #[track_caller]
     pub fn try_write<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -134,6 +142,7 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for shared use of `range`, but gives up at `deadline`.
+    #[track_caller]
     pub fn try_read_until<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -144,6 +153,7 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for exclusive use of `range`, but gives up at `deadline`.
+    #[track_caller]
     pub fn try_write_until<'node>(
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
@@ -153,6 +163,7 @@ impl<'lock> RangeNode<'lock> {
             .map(|held| PinnedWriteGuard { held })
     }
 
+    #[track_caller]
     fn hold_until<'node>(
         self: Pin<&'node mut Self>,
         span: Option<Span>,
@@ -162,8 +173,11 @@ impl<'lock> RangeNode<'lock> {
         let this = self.into_ref().get_ref();
         this.release_forgotten();
         if let Some(span) = span {
-            // SAFETY: as in `hold`.
-            let holding = unsafe { this.layers.lock_until(&this.node, span, mode, deadline) }?;
+            let asker = Asker::new(this.layers.id(), place());
+            let holding =
+                // SAFETY: as in `hold`.
+                unsafe { this.layers.lock_until(&this.node, span, mode, deadline, asker) }?;
+            this.ticket.set(asker.holds(span, mode));
             this.holding.set(Some(holding));
         }
         Some(HeldNode { node: this })
@@ -172,19 +186,23 @@ impl<'lock> RangeNode<'lock> {
     // Inlined even so, like the functions that it ends in: what is left of a pair that meets nobody
     // is as long as the calls would be.
     #[inline(always)]
+    #[track_caller]
     fn hold<'node>(self: Pin<&'node mut Self>, span: Option<Span>, mode: Mode) -> HeldNode<'node> {
         let this = self.into_ref().get_ref();
         this.release_forgotten();
         if let Some(span) = span {
+            let asker = Asker::new(this.layers.id(), place());
             // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which gives
             // the range back first; it is not linked, because what a guard left was given back.
-            let holding = unsafe { this.layers.lock(&this.node, span, mode) };
+            let holding = unsafe { this.layers.lock(&this.node, span, mode, asker) };
+            this.ticket.set(asker.holds(span, mode));
             this.holding.set(Some(holding));
         }
         HeldNode { node: this }
     }
 
     #[inline(always)]
+    #[track_caller]
     fn try_hold<'node>(
         self: Pin<&'node mut Self>,
         span: Option<Span>,
@@ -193,8 +211,10 @@ impl<'lock> RangeNode<'lock> {
         let this = self.into_ref().get_ref();
         this.release_forgotten();
         if let Some(span) = span {
+            let asker = Asker::new(this.layers.id(), place());
             // SAFETY: as in `hold`.
             let holding = unsafe { this.layers.try_lock(&this.node, span, mode) }?;
+            this.ticket.set(asker.holds(span, mode));
             this.holding.set(Some(holding));
         }
         Some(HeldNode { node: this })
@@ -216,6 +236,7 @@ impl<'lock> RangeNode<'lock> {
     #[inline(always)]
     fn release(&self) {
         if let Some(holding) = self.holding.take() {
+            self.ticket.get().released();
             // SAFETY: it was granted and not given back (Invariant 1).
             unsafe { self.layers.unlock(holding) };
         }
@@ -257,6 +278,10 @@ impl HeldNode<'_> {
     fn range(&self) -> Option<RangeInclusive<u64>> {
         self.node.range()
     }
+
+    fn disown(&self) {
+        self.node.ticket.get().disowned();
+    }
 }
 
 impl Drop for HeldNode<'_> {
@@ -284,6 +309,12 @@ impl PinnedReadGuard<'_> {
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         self.held.range()
     }
+
+    /// Says that the guard is about to be sent to another thread: see
+    /// [`ReadGuard::disown`](crate::ReadGuard::disown).
+    pub fn disown(&self) {
+        self.held.disown();
+    }
 }
 
 impl PinnedWriteGuard<'_> {
@@ -291,6 +322,12 @@ impl PinnedWriteGuard<'_> {
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         self.held.range()
+    }
+
+    /// Says that the guard is about to be sent to another thread: see
+    /// [`ReadGuard::disown`](crate::ReadGuard::disown).
+    pub fn disown(&self) {
+        self.held.disown();
     }
 }
 

@@ -113,7 +113,10 @@ impl Layers {
         };
         match departure {
             Departure::Unnoticed => {}
-            Departure::Noticed => self.tree.reconsider(&self.slots, before.0, before.1),
+            Departure::Noticed => self
+                .tree
+                .reconsider(&self.slots, before.0, before.1)
+                .tell(self.id()),
             Departure::Moved => return false,
         }
         *holding = Holding::place(place);
@@ -138,7 +141,7 @@ impl Layers {
         });
         // Who waited for the place counts the node. But a stand-in for it is in the way now.
         if departure == Departure::Moved {
-            self.tree.dismiss(&self.slots, span, mode);
+            self.tree.dismiss(&self.slots, span, mode).tell(self.id());
         }
         *holding = Holding::node(node);
         node

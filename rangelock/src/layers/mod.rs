@@ -19,6 +19,7 @@ use crate::slots::{Departure, Division, Growth, Place, Rebuild, SlotTable};
 use crate::span::Span;
 use crate::sync::{Mutex, const_unless_modelled};
 use crate::tree::{self, Census, Node, Standing, TreeCounters, TreeLock};
+use crate::watch::{LockId, Shapes, Woken};
 
 /// Where a granted request stands: linked into the tree, or in a shard.
 ///
@@ -139,6 +140,12 @@ impl Layers {
         }
     }
 
+    /// What observers know the lock by.
+    #[inline(always)]
+    pub(crate) fn id(&self) -> &LockId {
+        self.tree.id()
+    }
+
     /// Takes `span` past the tree, if that can be done at once.
     fn lock_without_tree(&self, span: Span, mode: Mode) -> Option<Holding> {
         if let Some(place) = self.slots.alone(span, mode) {
@@ -159,7 +166,7 @@ impl Layers {
     #[inline]
     fn attempt(&self, span: Span, mode: Mode) -> Option<Place> {
         self.slots.attempt(span, mode, |departure| {
-            self.settle_departure(departure, span, mode);
+            self.settle_departure(departure, span, mode).tell(self.id());
         })
     }
 
@@ -172,15 +179,15 @@ impl Layers {
         let departure = unsafe { self.slots.release(place) };
         if departure != Departure::Unnoticed {
             let (span, mode) = (self.slots.span_of(place), self.slots.mode_of(place));
-            self.settle_departure(departure, span, mode);
+            self.settle_departure(departure, span, mode).tell(self.id());
         }
     }
 
-    /// Tells the tree of a word that has left its place.
+    /// Tells the tree of a word that has left its place. Observers are left to the caller.
     #[cold]
-    fn settle_departure(&self, departure: Departure, span: Span, mode: Mode) {
+    fn settle_departure(&self, departure: Departure, span: Span, mode: Mode) -> Woken {
         match departure {
-            Departure::Unnoticed => {}
+            Departure::Unnoticed => Woken::NOBODY,
             Departure::Noticed => self.tree.reconsider(&self.slots, span, mode),
             Departure::Moved => self.tree.dismiss(&self.slots, span, mode),
         }
@@ -204,9 +211,13 @@ impl Layers {
         let mut held = 0;
         self.slots.visit(|_, _| held += 1);
         let spare = FEW_STAND_INS + held / 8;
+        let mut shapes = Shapes::UNSEEN;
         self.tree.while_frozen(&self.slots, spare, |linked, adopt| {
+            shapes.before(|| self.slots.shape());
             self.slots.rebuild(rebuild, linked, adopt);
+            shapes.after(|| self.slots.shape());
         });
+        shapes.tell(self.id());
     }
 
     /// Makes the table as small as it can be, whatever was reserved.

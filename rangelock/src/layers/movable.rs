@@ -9,25 +9,28 @@ use super::{Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::{self, Nobody, Node};
+use crate::watch::Asker;
 
 impl Layers {
     /// Waits for `span`. Locks: the range; inside, if the slots refuse, the tree's mutex.
     #[inline]
-    pub(crate) fn lock_pooled(&self, span: Span, mode: Mode) -> Holding {
+    pub(crate) fn lock_pooled(&self, span: Span, mode: Mode, asker: Asker) -> Holding {
         match self.slots.alone(span, mode) {
             Some(place) => Holding::place(place),
-            None => self.lock_pooled_beside_others(span, mode),
+            None => self.lock_pooled_beside_others(span, mode, asker),
         }
     }
 
     #[inline(never)]
-    fn lock_pooled_beside_others(&self, span: Span, mode: Mode) -> Holding {
+    fn lock_pooled_beside_others(&self, span: Span, mode: Mode, asker: Asker) -> Holding {
         if self.way == Way::TreeOnly {
-            return self.tree.lock_pooled(&Nobody, span, mode).into();
+            return self.tree.lock_pooled(&Nobody, span, mode, asker).into();
         }
         let holding = match self.attempt(span, mode) {
             Some(place) => Holding::place(place),
-            None => self.tree.lock_pooled(&self.slots, span, mode).into(),
+            None => (self.tree)
+                .lock_pooled(&self.slots, span, mode, asker)
+                .into(),
         };
         self.rebuild_if_wished_for();
         holding
@@ -93,6 +96,7 @@ impl Layers {
         span: Span,
         mode: Mode,
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Holding> {
         if let Some(holding) = self.lock_without_tree(span, mode) {
             return Some(holding);
@@ -100,11 +104,11 @@ impl Layers {
         match self.way {
             Way::SlotsFirst => self
                 .tree
-                .lock_pooled_until(&self.slots, span, mode, deadline)
+                .lock_pooled_until(&self.slots, span, mode, deadline, asker)
                 .map(Holding::from),
             Way::TreeOnly => self
                 .tree
-                .lock_pooled_until(&Nobody, span, mode, deadline)
+                .lock_pooled_until(&Nobody, span, mode, deadline, asker)
                 .map(Holding::from),
         }
     }

@@ -9,6 +9,7 @@ use super::{Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::{self, LazyNode, Nobody, Node};
+use crate::watch::Asker;
 
 impl Layers {
     /// Like [`lock_pooled`](Self::lock_pooled), with the caller's node, which is filled in only if
@@ -19,11 +20,17 @@ impl Layers {
     /// The node is alive and not linked; it stays where it is, untouched by the caller, until
     /// [`unlock`](Self::unlock) was called.
     #[inline]
-    pub(crate) unsafe fn lock(&self, node: &LazyNode, span: Span, mode: Mode) -> Holding {
+    pub(crate) unsafe fn lock(
+        &self,
+        node: &LazyNode,
+        span: Span,
+        mode: Mode,
+        asker: Asker,
+    ) -> Holding {
         match self.slots.alone(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
-            None => unsafe { self.lock_beside_others(node, span, mode) },
+            None => unsafe { self.lock_beside_others(node, span, mode, asker) },
         }
     }
 
@@ -31,15 +38,21 @@ impl Layers {
     ///
     /// As for [`lock`](Self::lock).
     #[inline(never)]
-    unsafe fn lock_beside_others(&self, node: &LazyNode, span: Span, mode: Mode) -> Holding {
+    unsafe fn lock_beside_others(
+        &self,
+        node: &LazyNode,
+        span: Span,
+        mode: Mode,
+        asker: Asker,
+    ) -> Holding {
         if self.way == Way::TreeOnly {
             // SAFETY: passed on from the caller.
-            return unsafe { self.tree.lock(&Nobody, node.request(span, mode)) }.into();
+            return unsafe { self.tree.lock(&Nobody, node.request(span, mode), asker) }.into();
         }
         match self.attempt(span, mode) {
             Some(place) => Holding::place(place),
             // SAFETY: passed on from the caller.
-            None => unsafe { self.tree.lock(&self.slots, node.request(span, mode)) }.into(),
+            None => unsafe { self.tree.lock(&self.slots, node.request(span, mode), asker) }.into(),
         }
     }
 
@@ -54,6 +67,7 @@ impl Layers {
         span: Span,
         mode: Mode,
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Holding> {
         if let Some(place) = self.slots.alone(span, mode) {
             return Some(Holding::place(place));
@@ -61,7 +75,7 @@ impl Layers {
         if self.way == Way::TreeOnly {
             let node = node.request(span, mode);
             // SAFETY: passed on from the caller.
-            let holding = unsafe { self.tree.lock_until(&Nobody, node, deadline) }?;
+            let holding = unsafe { self.tree.lock_until(&Nobody, node, deadline, asker) }?;
             return Some(holding.into());
         }
         if let Some(place) = self.attempt(span, mode) {
@@ -69,7 +83,7 @@ impl Layers {
         }
         let node = node.request(span, mode);
         // SAFETY: passed on from the caller.
-        let holding = unsafe { self.tree.lock_until(&self.slots, node, deadline) }?;
+        let holding = unsafe { self.tree.lock_until(&self.slots, node, deadline, asker) }?;
         Some(holding.into())
     }
 

@@ -11,27 +11,79 @@ use super::{Enqueued, Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::{self, Nobody, Node, Outside};
+use crate::watch::{Asker, Deadlock, Outcome, Waiting, Woken};
 
 impl Layers {
-    /// Gives a request its place in the order without waiting for the range.
-    pub(crate) fn enqueue(&self, span: Span, mode: Mode) -> Enqueued {
+    /// Gives a request its place in the order without waiting for the range. Observers take it for
+    /// waiting as long as the second part of the result lives. No wait of a task is endless: it can
+    /// be cancelled.
+    pub(crate) fn enqueue(&self, span: Span, mode: Mode, asker: Asker) -> (Enqueued, Waiting) {
         if let Some(holding) = self.lock_without_tree(span, mode) {
-            return Enqueued::Held(holding);
+            return (Enqueued::Held(holding), Waiting::NONE);
         }
-        match self.way {
-            Way::SlotsFirst => self.tree.enqueue_pooled(&self.slots, span, mode).into(),
-            Way::TreeOnly => self.tree.enqueue_pooled(&Nobody, span, mode).into(),
-        }
+        let enqueued = self.enqueue_in_tree(span, mode, asker.limited());
+        // Never: a wait with a limit ends.
+        enqueued.unwrap_or_else(|deadlock| deadlock.report())
     }
 
-    /// Waits for exclusive use of what `find_span` says, if that is any byte. No two calls of it
-    /// overlap, and requests take their places in the order in which it was called.
-    pub(crate) fn append(&self, find_span: impl FnOnce() -> Option<Span>) -> Option<Holding> {
+    fn enqueue_in_tree(
+        &self,
+        span: Span,
+        mode: Mode,
+        asker: Asker,
+    ) -> Result<(Enqueued, Waiting), Deadlock> {
+        Ok(match self.way {
+            Way::SlotsFirst => {
+                let (enqueued, waiting) =
+                    (self.tree).enqueue_pooled(&self.slots, span, mode, asker)?;
+                (enqueued.into(), waiting)
+            }
+            Way::TreeOnly => {
+                let (enqueued, waiting) = self.tree.enqueue_pooled(&Nobody, span, mode, asker)?;
+                (enqueued.into(), waiting)
+            }
+        })
+    }
+
+    /// Waits for exclusive use of what `find_span` says, if that is any byte. Returns that too. No
+    /// two calls of it overlap, and requests take their places in the order in which it was called.
+    ///
+    /// An announcement that had to be withdrawn is settled, which may wake others, only after the
+    /// request has its place in the tree: code of wakers must not run under the mutex of the
+    /// appenders. Those who wait for the withdrawal wait that much longer, and are then ahead of
+    /// this request.
+    pub(crate) fn append(
+        &self,
+        find_span: impl FnOnce() -> Option<Span>,
+        asker: Asker,
+    ) -> Option<(Holding, Span)> {
         let appending = self.appending.lock();
-        let enqueued = self.enqueue(find_span()?, Mode::Write);
+        let (span, mode) = (find_span()?, Mode::Write);
+        if let Some(place) = self.slots.alone(span, mode) {
+            return Some((Holding::place(place), span));
+        }
+        let mut withdrawn = None;
+        let place = match self.way {
+            Way::SlotsFirst => (self.slots).attempt(span, mode, |departure| {
+                withdrawn = Some(departure);
+            }),
+            Way::TreeOnly => None,
+        };
+        let enqueued = match place {
+            Some(place) => Ok((Enqueued::Held(Holding::place(place)), Waiting::NONE)),
+            None => self.enqueue_in_tree(span, mode, asker),
+        };
         drop(appending);
+        let woken = withdrawn.map_or(Woken::NOBODY, |departure| {
+            self.settle_departure(departure, span, mode)
+        });
+        let (enqueued, waiting) = enqueued.unwrap_or_else(|deadlock| deadlock.report());
         // SAFETY: the request was made just now.
-        Some(unsafe { self.wait_for(enqueued) })
+        let holding = unsafe { self.wait_for(enqueued) };
+        waiting.over(Outcome::Granted);
+        woken.tell(self.id());
+        self.rebuild_if_wished_for();
+        Some((holding, span))
     }
 
     /// Waits until an enqueued request is granted.
@@ -52,10 +104,10 @@ impl Layers {
 
     /// Gives all requests, which share no byte, their places in the order at one moment, and waits
     /// until all are granted.
-    pub(crate) fn lock_many(&self, requests: &[(Span, Mode)]) -> Vec<Holding> {
+    pub(crate) fn lock_many(&self, requests: &[(Span, Mode)], asker: Asker) -> Vec<Holding> {
         match self.way {
-            Way::SlotsFirst => self.lock_many_in_tree(&self.slots, requests),
-            Way::TreeOnly => self.lock_many_in_tree(&Nobody, requests),
+            Way::SlotsFirst => self.lock_many_in_tree(&self.slots, requests, asker),
+            Way::TreeOnly => self.lock_many_in_tree(&Nobody, requests, asker),
         }
     }
 
@@ -64,10 +116,11 @@ impl Layers {
         &self,
         requests: &[(Span, Mode)],
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Vec<Holding>> {
         match self.way {
-            Way::SlotsFirst => self.lock_many_in_tree_until(&self.slots, requests, deadline),
-            Way::TreeOnly => self.lock_many_in_tree_until(&Nobody, requests, deadline),
+            Way::SlotsFirst => self.lock_many_in_tree_until(&self.slots, requests, deadline, asker),
+            Way::TreeOnly => self.lock_many_in_tree_until(&Nobody, requests, deadline, asker),
         }
     }
 
@@ -76,13 +129,16 @@ impl Layers {
         outside: &O,
         requests: &[(Span, Mode)],
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Vec<Holding>>
     where
         Holding: From<tree::Holding<O::Place>>,
     {
         let mut enqueued = Vec::new();
-        self.tree
-            .enqueue_many_pooled(outside, requests, &mut enqueued);
+        let waiting =
+            (self.tree).enqueue_many_pooled(outside, requests, asker.limited(), &mut enqueued);
+        // Never: a wait with a limit ends.
+        let waiting = waiting.unwrap_or_else(|deadlock| deadlock.report());
         let mut enqueued = enqueued.into_iter().map(Enqueued::from);
         let mut granted = Vec::with_capacity(requests.len());
         for request in &mut enqueued {
@@ -92,12 +148,14 @@ impl Layers {
                     // SAFETY: the request was made by this call and waits.
                     if !unsafe { self.tree.wait_until(outside, node, deadline) } {
                         self.give_up(granted.into_iter().map(Enqueued::Held).chain(enqueued));
+                        waiting.over(Outcome::TimedOut);
                         return None;
                     }
                     granted.push(Holding::node(node));
                 }
             }
         }
+        waiting.over(Outcome::Granted);
         Some(granted)
     }
 
@@ -135,18 +193,25 @@ impl Layers {
             .then(|| holdings.into_iter().map(Holding::from).collect())
     }
 
-    fn lock_many_in_tree<O: Outside>(&self, outside: &O, requests: &[(Span, Mode)]) -> Vec<Holding>
+    fn lock_many_in_tree<O: Outside>(
+        &self,
+        outside: &O,
+        requests: &[(Span, Mode)],
+        asker: Asker,
+    ) -> Vec<Holding>
     where
         Holding: From<tree::Holding<O::Place>>,
     {
         let mut enqueued = Vec::new();
-        self.tree
-            .enqueue_many_pooled(outside, requests, &mut enqueued);
-        enqueued
+        let waiting = (self.tree).enqueue_many_pooled(outside, requests, asker, &mut enqueued);
+        let waiting = waiting.unwrap_or_else(|deadlock| deadlock.report());
+        let holdings = enqueued
             .into_iter()
             // SAFETY: the requests were made by this call.
             .map(|request| unsafe { self.wait_for(request.into()) })
-            .collect()
+            .collect();
+        waiting.over(Outcome::Granted);
+        holdings
     }
 
     /// Whether an enqueued request is granted; if not, `waker` is called once it is.

@@ -247,7 +247,6 @@ impl SlotTable {
     }
 
     /// How many shards take in newcomers, and how long their granule is.
-    #[cfg(all(test, not(loom)))]
     pub(crate) fn shape(&self) -> (usize, u64) {
         let view = self.current();
         let granule = view.granule(self.growth.longest_granule());

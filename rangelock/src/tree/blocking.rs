@@ -12,16 +12,21 @@ use super::{Holding, TreeLock};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::sync::{Spin, Stopwatch, WaitWord};
+use crate::watch::{Asker, Deadlock, Outcome, Waiting, Woken};
 
 /// What became of a request that may wait.
 pub(super) enum Entry<P> {
     Held(Holding<P>),
     /// It waits behind so many nodes.
-    Waiting(NonNull<Node>, u32),
+    Waiting(NonNull<Node>, u32, Waiting),
 }
 
 impl TreeLock {
     /// Waits until the range requested in `node` is granted. Locks: the tree's mutex.
+    ///
+    /// # Panics
+    ///
+    /// If observers know that it never would be. Nothing is left of the request.
     ///
     /// # Safety
     ///
@@ -32,15 +37,18 @@ impl TreeLock {
         &self,
         outside: &O,
         node: NonNull<Node>,
+        asker: Asker,
     ) -> Holding<O::Place> {
         // SAFETY: passed on from the caller.
-        match unsafe { self.enter(outside, node) } {
-            Entry::Held(holding) => holding,
-            Entry::Waiting(node, ahead) => {
+        match unsafe { self.enter(outside, node, asker) } {
+            Ok(Entry::Held(holding)) => holding,
+            Ok(Entry::Waiting(node, ahead, waiting)) => {
                 // SAFETY: the caller keeps the node alive.
                 self.wait_for_grant(&unsafe { node.as_ref() }.wait, ahead);
+                waiting.over(Outcome::Granted);
                 Holding::Linked(node)
             }
+            Err(deadlock) => deadlock.report(),
         }
     }
 
@@ -82,12 +90,12 @@ impl TreeLock {
     }
 
     /// Grants and wakes those who waited only for an outsider that held `span` in `mode` and has
-    /// just left. Locks: the tree's mutex.
+    /// just left. Observers are left to the caller. Locks: the tree's mutex.
     #[cold]
-    pub(crate) fn reconsider<O: Outside>(&self, outside: &O, span: Span, mode: Mode) {
+    pub(crate) fn reconsider<O: Outside>(&self, outside: &O, span: Span, mode: Mode) -> Woken {
         let mut state = self.state.lock();
         let unblocked = state.reconsider(outside, span, mode);
-        self.tell(state, unblocked);
+        self.tell_quietly(state, unblocked)
     }
 
     /// Like [`lock`](Self::lock), with a node of the pool.
@@ -97,14 +105,17 @@ impl TreeLock {
         outside: &O,
         span: Span,
         mode: Mode,
+        asker: Asker,
     ) -> Holding<O::Place> {
-        match self.enter_pooled(outside, span, mode, Waiter::Thread) {
-            Entry::Held(holding) => holding,
-            Entry::Waiting(node, ahead) => {
+        match self.enter_pooled(outside, span, mode, Waiter::Thread, asker) {
+            Ok(Entry::Held(holding)) => holding,
+            Ok(Entry::Waiting(node, ahead, waiting)) => {
                 // SAFETY: nodes of the pool live as long as the lock.
                 self.wait_for_grant(&unsafe { node.as_ref() }.wait, ahead);
+                waiting.over(Outcome::Granted);
                 Holding::Linked(node)
             }
+            Err(deadlock) => deadlock.report(),
         }
     }
 
@@ -153,6 +164,10 @@ impl TreeLock {
 
     /// Gives the request in `node` its place in the order; a thread will wait for it.
     ///
+    /// # Errors
+    ///
+    /// The wait would never end; nothing is left of the request.
+    ///
     /// # Safety
     ///
     /// As for [`lock`](Self::lock).
@@ -161,16 +176,20 @@ impl TreeLock {
         &self,
         outside: &O,
         node: NonNull<Node>,
-    ) -> Entry<O::Place> {
+        asker: Asker,
+    ) -> Result<Entry<O::Place>, Deadlock> {
         // SAFETY: the caller keeps the node alive.
         let request = unsafe { node.as_ref() };
+        let (span, mode) = (request.span(), request.mode());
         let mut state = self.state.lock();
-        match state.admit(outside, request.span(), request.mode()) {
-            Admission::Outside(place) => Entry::Held(Holding::Outside(place)),
+        match state.admit(outside, span, mode) {
+            Admission::Outside(place) => Ok(Entry::Held(Holding::Outside(place))),
             Admission::Link(standing, ahead) => {
+                let waiting =
+                    note_wait(standing, span, mode, asker).inspect_err(|_| outside.reopen(span))?;
                 // SAFETY: passed on from the caller.
                 unsafe { state.enter(node, standing, ahead, Waiter::Thread) };
-                Entry::linked(node, standing, ahead)
+                Ok(Entry::linked(node, standing, ahead, waiting))
             }
         }
     }
@@ -183,11 +202,12 @@ impl TreeLock {
         span: Span,
         mode: Mode,
         waiter: Waiter,
-    ) -> Entry<O::Place> {
+        asker: Asker,
+    ) -> Result<Entry<O::Place>, Deadlock> {
         let mut state = self.state.lock();
         let (node, standing, ahead) = loop {
             let (standing, ahead) = match state.admit(outside, span, mode) {
-                Admission::Outside(place) => return Entry::Held(Holding::Outside(place)),
+                Admission::Outside(place) => return Ok(Entry::Held(Holding::Outside(place))),
                 Admission::Link(standing, ahead) => (standing, ahead),
             };
             if let Some(node) = state.pool.take() {
@@ -198,9 +218,14 @@ impl TreeLock {
         };
         // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
         unsafe { node.as_ref() }.request(span, mode);
+        let waiting = note_wait(standing, span, mode, asker).inspect_err(|_| {
+            // SAFETY: it came from this pool just now, and was not linked.
+            unsafe { state.pool.give_back(node) };
+            outside.reopen(span);
+        })?;
         // SAFETY: the node is not linked, and goes back to the pool only after it was unlinked.
         unsafe { state.enter(node, standing, ahead, waiter) };
-        Entry::linked(node, standing, ahead)
+        Ok(Entry::linked(node, standing, ahead, waiting))
     }
 
     /// Sleeps until granted.
@@ -214,11 +239,25 @@ impl TreeLock {
 
 impl<P> Entry<P> {
     #[inline(always)]
-    fn linked(node: NonNull<Node>, standing: Standing, ahead: u32) -> Self {
+    fn linked(node: NonNull<Node>, standing: Standing, ahead: u32, waiting: Waiting) -> Self {
         match standing {
             Standing::Granted | Standing::Proxy => Self::Held(Holding::Linked(node)),
-            Standing::Waiting => Self::Waiting(node, ahead),
+            Standing::Waiting => Self::Waiting(node, ahead, waiting),
         }
+    }
+}
+
+/// Tells observers of a request that is to be linked, if it is going to wait.
+#[inline(always)]
+fn note_wait(
+    standing: Standing,
+    span: Span,
+    mode: Mode,
+    asker: Asker,
+) -> Result<Waiting, Deadlock> {
+    match standing {
+        Standing::Granted | Standing::Proxy => Ok(Waiting::NONE),
+        Standing::Waiting => asker.waits(&[(span, mode)]),
     }
 }
 

@@ -186,6 +186,9 @@ mod order_model_tests;
 #[cfg(test)]
 #[path = "tests/outsiders.rs"]
 mod outsiders;
+#[cfg(all(test, not(any(loom, shuttle)), feature = "deadlock_detection"))]
+#[path = "tests/refused.rs"]
+mod refused_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "tests/storm.rs"]
 mod storm_tests;
@@ -197,6 +200,7 @@ use self::state::State;
 use self::tasks::Wakers;
 use self::wake_list::WakeList;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, Stopwatch, const_unless_modelled};
+use crate::watch::{LockId, Woken};
 
 pub(crate) use self::inspect::{Census, TreeCounters};
 pub(crate) use self::node::{LazyNode, Node, Standing};
@@ -211,6 +215,7 @@ pub(crate) struct TreeLock {
     state: Mutex<State>,
     /// The longest wait so far. Beside the mutex, so that who has waited need not take it again.
     longest_wait_ns: AtomicU64,
+    id: LockId,
 }
 
 /// Where a granted request stands.
@@ -225,8 +230,18 @@ pub(crate) enum Holding<P> {
 impl TreeLock {
     const_unless_modelled! {
         pub(crate) const fn new() -> Self {
-            Self { state: Mutex::new(State::new()), longest_wait_ns: AtomicU64::new(0) }
+            Self {
+                state: Mutex::new(State::new()),
+                longest_wait_ns: AtomicU64::new(0),
+                id: LockId::new(),
+            }
         }
+    }
+
+    /// What observers know the lock by.
+    #[inline(always)]
+    pub(crate) fn id(&self) -> &LockId {
+        &self.id
     }
 
     /// Makes sure that `nodes` more pooled nodes can be in use at once before there is another
@@ -235,23 +250,34 @@ impl TreeLock {
         drop(self.lock_with_nodes(nodes));
     }
 
-    /// Lets go of the mutex and tells those who were granted under it (Invariant 6).
+    /// Lets go of the mutex and tells those who were granted under it (Invariant 6), and observers.
     #[inline]
     fn tell(&self, state: MutexGuard<'_, State>, unblocked: WakeList) {
         if !unblocked.is_empty() {
-            self.tell_all(state, unblocked);
+            self.tell_all(state, unblocked).tell(&self.id);
+        }
+    }
+
+    /// The same, but leaves observers to the caller, who may have to let go of something else.
+    #[inline]
+    fn tell_quietly(&self, state: MutexGuard<'_, State>, unblocked: WakeList) -> Woken {
+        match unblocked.is_empty() {
+            true => Woken::NOBODY,
+            false => self.tell_all(state, unblocked),
         }
     }
 
     #[cold]
-    fn tell_all(&self, mut state: MutexGuard<'_, State>, unblocked: WakeList) {
+    fn tell_all(&self, mut state: MutexGuard<'_, State>, unblocked: WakeList) -> Woken {
         let batch = match unblocked.has_tasks {
             true => state.tasks.take_batch(),
             false => Wakers::NONE,
         };
         drop(state);
+        let woken = unblocked.woken;
         unblocked.wake_threads();
         Telling { lock: self, batch }.finish();
+        woken
     }
 
     /// Adds free nodes, allocating them without the mutex. Returns with the mutex held, as it came.

@@ -14,6 +14,7 @@ use super::state::State;
 use super::wake_list::WakeList;
 use crate::mode::Mode;
 use crate::span::Span;
+use crate::watch::Woken;
 
 impl TreeLock {
     /// Runs `change` while nobody can enter or leave the tree, and then links a stand-in for each
@@ -45,15 +46,15 @@ impl TreeLock {
     }
 
     /// Ends what somebody who was moved held: dismisses his stand-in, here or outside, and tells
-    /// those who waited only for that. Locks: the tree's mutex.
+    /// those who waited only for that. Observers are left to the caller. Locks: the tree's mutex.
     #[cold]
-    pub(crate) fn dismiss<O: Outside>(&self, outside: &O, span: Span, mode: Mode) {
+    pub(crate) fn dismiss<O: Outside>(&self, outside: &O, span: Span, mode: Mode) -> Woken {
         let mut state = self.state.lock();
         let unblocked = match outside.dismiss(span, mode) {
             true => state.reconsider(outside, span, mode),
             false => state.dismiss(outside, span, mode),
         };
-        self.tell(state, unblocked);
+        self.tell_quietly(state, unblocked)
     }
 }
 

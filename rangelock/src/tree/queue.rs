@@ -21,6 +21,7 @@ use crate::mode::Mode;
 use crate::probe::Fault;
 use crate::span::Span;
 use crate::sync::{Spin, Stopwatch};
+use crate::watch::{Asker, Deadlock, Waiting};
 
 /// What became of a request that did not wait to see.
 #[derive(Clone, Copy, Debug)]
@@ -32,37 +33,51 @@ pub(crate) enum Enqueued<P> {
 }
 
 impl TreeLock {
-    /// Gives a request its place in the order without waiting for the range. Locks: the tree's
-    /// mutex.
+    /// Gives a request its place in the order without waiting for the range. Observers take it for
+    /// waiting as long as the second part of the result lives. Locks: the tree's mutex.
+    ///
+    /// # Errors
+    ///
+    /// The wait would never end; nothing is left of the request.
     pub(crate) fn enqueue_pooled<O: Outside>(
         &self,
         outside: &O,
         span: Span,
         mode: Mode,
-    ) -> Enqueued<O::Place> {
-        match self.enter_pooled(outside, span, mode, Waiter::Nobody) {
-            Entry::Held(holding) => Enqueued::Held(holding),
-            Entry::Waiting(node, _) => {
+        asker: Asker,
+    ) -> Result<(Enqueued<O::Place>, Waiting), Deadlock> {
+        let entry = self.enter_pooled(outside, span, mode, Waiter::Nobody, asker)?;
+        Ok(match entry {
+            Entry::Held(holding) => (Enqueued::Held(holding), Waiting::NONE),
+            Entry::Waiting(node, _, waiting) => {
                 start_stopwatch(node);
-                Enqueued::Waiting(node)
+                (Enqueued::Waiting(node), waiting)
             }
-        }
+        })
     }
 
     /// Gives all `requests` their places in the order before any other request gets one, and
     /// appends what became of each to `out`. They share no byte with each other. Two threads that
     /// do so with the same ranges in different orders do not wait for each other in a circle: one
-    /// was first with all of them. Locks: the tree's mutex.
+    /// was first with all of them. Observers take them for waiting as long as the result lives.
+    /// Locks: the tree's mutex.
+    ///
+    /// # Errors
+    ///
+    /// The wait would never end; no request was made.
     pub(crate) fn enqueue_many_pooled<O: Outside>(
         &self,
         outside: &O,
         requests: &[(Span, Mode)],
+        asker: Asker,
         out: &mut Vec<Enqueued<O::Place>>,
-    ) {
+    ) -> Result<Waiting, Deadlock> {
         assert_disjoint(requests);
         let first_new = out.len();
         out.reserve(requests.len());
         let mut state = self.lock_with_nodes(requests.len());
+        // Before it is known whether one has to wait: none may be linked yet.
+        let mut waiting = asker.waits(requests)?;
         for &(span, mode) in requests {
             if state.probe.injects(Fault::ManyOneByOne) {
                 drop(state);
@@ -82,11 +97,17 @@ impl TreeLock {
             });
         }
         drop(state);
+        let mut has_to_wait = false;
         for enqueued in &out[first_new..] {
             if let Enqueued::Waiting(node) = *enqueued {
                 start_stopwatch(node);
+                has_to_wait = true;
             }
         }
+        if !has_to_wait {
+            waiting = Waiting::NONE;
+        }
+        Ok(waiting)
     }
 
     /// Grants all `requests`, which share no byte with each other, or none. If none has to wait, it

@@ -320,7 +320,7 @@ impl<'state> Grants<'state> {
             Waiter::Thread => self.unblocked.push_thread(node),
             Waiter::Task => {
                 self.tasks.push(node);
-                self.unblocked.has_tasks = true;
+                self.unblocked.note_task();
             }
             // It will look before it waits.
             Waiter::Nobody => {}

@@ -15,6 +15,7 @@ use crate::mode::Mode;
 use crate::probe::Fault;
 use crate::span::Span;
 use crate::sync::{Spin, Stopwatch};
+use crate::watch::{Asker, Outcome};
 
 /// Where a node goes after its request has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +35,22 @@ impl TreeLock {
         outside: &O,
         node: NonNull<Node>,
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Holding<O::Place>> {
         // SAFETY: passed on from the caller.
-        match unsafe { self.enter(outside, node) } {
+        let entry = unsafe { self.enter(outside, node, asker.limited()) };
+        // Never: a wait with a limit ends.
+        match entry.unwrap_or_else(|deadlock| deadlock.report()) {
             Entry::Held(holding) => Some(holding),
-            Entry::Waiting(node, ahead) => {
-                // SAFETY: it waits for this thread, and the caller keeps it alive.
-                unsafe { self.sleep_until(outside, node, ahead, deadline, Home::Caller) }
-                    .then_some(Holding::Linked(node))
+            Entry::Waiting(node, ahead, waiting) => {
+                let is_granted =
+                    // SAFETY: it waits for this thread, and the caller keeps it alive.
+                    unsafe { self.sleep_until(outside, node, ahead, deadline, Home::Caller) };
+                waiting.over(match is_granted {
+                    true => Outcome::Granted,
+                    false => Outcome::TimedOut,
+                });
+                is_granted.then_some(Holding::Linked(node))
             }
         }
     }
@@ -54,13 +63,21 @@ impl TreeLock {
         span: Span,
         mode: Mode,
         deadline: Instant,
+        asker: Asker,
     ) -> Option<Holding<O::Place>> {
-        match self.enter_pooled(outside, span, mode, Waiter::Thread) {
+        let entry = self.enter_pooled(outside, span, mode, Waiter::Thread, asker.limited());
+        // Never: a wait with a limit ends.
+        match entry.unwrap_or_else(|deadlock| deadlock.report()) {
             Entry::Held(holding) => Some(holding),
-            Entry::Waiting(node, ahead) => {
-                // SAFETY: it waits for this thread, and comes from the pool.
-                unsafe { self.sleep_until(outside, node, ahead, deadline, Home::Pool) }
-                    .then_some(Holding::Linked(node))
+            Entry::Waiting(node, ahead, waiting) => {
+                let is_granted =
+                    // SAFETY: it waits for this thread, and comes from the pool.
+                    unsafe { self.sleep_until(outside, node, ahead, deadline, Home::Pool) };
+                waiting.over(match is_granted {
+                    true => Outcome::Granted,
+                    false => Outcome::TimedOut,
+                });
+                is_granted.then_some(Holding::Linked(node))
             }
         }
     }

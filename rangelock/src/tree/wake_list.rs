@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use super::node::{Link, Node};
 use crate::sync::WaitWord;
+use crate::watch::Woken;
 
 /// Granted requests whose owners must still be told (Invariant 6 of the tree).
 #[must_use = "requests on it sleep until they are woken"]
@@ -15,12 +16,15 @@ pub(super) struct WakeList {
     pub(super) threads: Link,
     /// Whether there is somebody on the list of tasks too.
     pub(super) has_tasks: bool,
+    /// How many, for observers.
+    pub(super) woken: Woken,
 }
 
 impl WakeList {
     pub(super) const EMPTY: Self = Self {
         threads: None,
         has_tasks: false,
+        woken: Woken::NOBODY,
     };
 
     #[inline]
@@ -31,6 +35,13 @@ impl WakeList {
     pub(super) fn push_thread(&mut self, node: &Node) {
         node.chain.set(self.threads);
         self.threads = Some(NonNull::from(node));
+        self.woken.add_one();
+    }
+
+    /// Notes that a task was put on the list of tasks.
+    pub(super) fn note_task(&mut self) {
+        self.has_tasks = true;
+        self.woken.add_one();
     }
 
     /// Wakes the threads. The mutex must be free: a woken thread may want it at once.

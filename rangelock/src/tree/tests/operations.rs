@@ -12,6 +12,7 @@ use super::outsiders::Outsiders;
 use super::{Census, Enqueued, Holding, Node, Standing, TreeLock};
 use crate::mode::Mode::{self, Read, Write};
 use crate::span::Span;
+use crate::watch::Asker;
 
 pub(super) const fn span(first: u64, last: u64) -> Span {
     Span { first, last }
@@ -42,7 +43,9 @@ impl Lock {
     pub(super) fn take(&self, span: Span, mode: Mode) -> Holding<usize> {
         match self.outsiders.attempt(&self.tree, span, mode) {
             Some(place) => Holding::Outside(place),
-            None => self.tree.lock_pooled(&self.outsiders, span, mode),
+            None => self
+                .tree
+                .lock_pooled(&self.outsiders, span, mode, Asker::of_a_test()),
         }
     }
 
@@ -53,7 +56,7 @@ impl Lock {
         deadline: Instant,
     ) -> Option<Holding<usize>> {
         self.tree
-            .lock_pooled_until(&self.outsiders, span, mode, deadline)
+            .lock_pooled_until(&self.outsiders, span, mode, deadline, Asker::of_a_test())
     }
 
     pub(super) fn give_back(&self, holding: Holding<usize>) {
@@ -66,7 +69,8 @@ impl Lock {
 
     /// The node of a request that has to wait.
     fn enqueue(&self, span: Span, mode: Mode) -> NonNull<Node> {
-        match self.tree.enqueue_pooled(&self.outsiders, span, mode) {
+        let enqueued = (self.tree).enqueue_pooled(&self.outsiders, span, mode, Asker::of_a_test());
+        match enqueued.expect("nobody observes").0 {
             Enqueued::Waiting(node) => node,
             Enqueued::Held(holding) => panic!("nothing to wait for, so it got {holding:?}"),
         }
@@ -138,7 +142,7 @@ fn a_request_with_a_callers_node_gives_up_too() {
     let (held, wanted) = (NonNull::from(&held), NonNull::from(&wanted));
     let take = |node| {
         // SAFETY: the nodes stay here, are used by this lock only, and each is taken while free.
-        unsafe { lock.lock_until(&super::Nobody, node, soon()) }.is_some()
+        unsafe { lock.lock_until(&super::Nobody, node, soon(), Asker::of_a_test()) }.is_some()
     };
     // SAFETY: as above, and held.
     let give_back = |node| unsafe { lock.unlock(&super::Nobody, node) };
@@ -335,7 +339,8 @@ fn the_counters_count() {
             (at_first.entered, at_first.waits, at_first.longest_wait_ns),
             (0, 0, 0)
         );
-        let holding = lock.tree.lock_pooled(&lock.outsiders, span(0, 9), Write);
+        let holding =
+            (lock.tree).lock_pooled(&lock.outsiders, span(0, 9), Write, Asker::of_a_test());
         let tried = lock.tree.try_lock_pooled(&lock.outsiders, span(0, 9), Read);
         assert!(tried.is_none());
         assert!(lock.take_until(span(3, 3), Read, soon()).is_none());
@@ -396,7 +401,9 @@ fn several_requests_are_all_waited_for() {
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 let mut out = Vec::new();
-                (lock.tree).enqueue_many_pooled(&lock.outsiders, &requests, &mut out);
+                let asker = Asker::of_a_test();
+                let _waiting =
+                    (lock.tree).enqueue_many_pooled(&lock.outsiders, &requests, asker, &mut out);
                 for enqueued in out {
                     lock.give_back(match enqueued {
                         Enqueued::Held(holding) => holding,
@@ -431,5 +438,6 @@ fn several_requests_are_all_waited_for() {
 #[should_panic(expected = "two requests of one call overlap")]
 fn requests_of_one_call_must_not_overlap() {
     let requests = [(span(0, 9), Read), (span(9, 12), Read)];
-    TreeLock::new().enqueue_many_pooled(&super::Nobody, &requests, &mut Vec::new());
+    let (lock, asker) = (TreeLock::new(), Asker::of_a_test());
+    let _ = lock.enqueue_many_pooled(&super::Nobody, &requests, asker, &mut Vec::new());
 }

@@ -12,6 +12,7 @@ use super::operations_tests::{Lock, span};
 use super::{Enqueued, Holding, Node};
 use crate::mode::Mode::{self, Read, Write};
 use crate::span::Span;
+use crate::watch::Asker;
 
 const THREADS: u64 = 4;
 const STEPS: u64 = if cfg!(miri) { 40 } else { 10_000 };
@@ -52,7 +53,8 @@ fn take_somehow(lock: &Lock, span: Span, mode: Mode, how: u64) -> Option<Holding
     if how == 3 {
         return lock.take_until(span, mode, Instant::now() + Duration::from_micros(5));
     }
-    let node = match lock.tree.enqueue_pooled(&lock.outsiders, span, mode) {
+    let enqueued = (lock.tree).enqueue_pooled(&lock.outsiders, span, mode, Asker::of_a_test());
+    let node = match enqueued.expect("nobody observes").0 {
         Enqueued::Held(holding) => return Some(holding),
         Enqueued::Waiting(node) => node,
     };

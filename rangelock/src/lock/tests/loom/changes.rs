@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -43,6 +44,8 @@ models! {
     both_halves_of_a_range_are_held
     two_that_want_the_same_two_ranges_both_get_them
     a_moved_holder_can_change_what_it_holds
+    appenders_get_bytes_of_their_own
+    an_appender_lets_those_pass_whom_it_kept_waiting
 }
 
 fn setting(way: Way) -> Setting {
@@ -143,6 +146,35 @@ fn two_that_want_the_same_two_ranges_both_get_them(setting: Setting) {
         let other = spawn(shared, |shared| want(shared, [1, 0]));
         want(shared, [0, 1]);
         other.join().unwrap();
+    });
+}
+
+fn appenders_get_bytes_of_their_own(setting: Setting) {
+    fn append(shared: &Shared) {
+        let next = || shared.clock.fetch_add(1, Relaxed) as u64;
+        let guard = shared.lock.append(1, next);
+        let byte = *guard.range().unwrap().start() as usize;
+        shared.change(byte, byte);
+    }
+    two_threads(setting, |shared| {
+        shared.beside_a_third(|| {
+            let other = spawn(shared, append);
+            append(shared);
+            other.join().unwrap();
+        });
+    });
+}
+
+/// The other one can see an announcement of the appender that is withdrawn.
+fn an_appender_lets_those_pass_whom_it_kept_waiting(setting: Setting) {
+    two_threads(setting, |shared| {
+        shared.beside_a_third(|| {
+            let other = spawn(shared, |shared| shared.write(0, 0, || ()));
+            let guard = shared.lock.append(1, || 0);
+            shared.change(0, 0);
+            drop(guard);
+            other.join().unwrap();
+        });
     });
 }
 

@@ -30,6 +30,7 @@ use super::{Enqueued, Holding, Node, TreeLock};
 use crate::mode::Mode::{self, Read, Write};
 use crate::probe::Fault;
 use crate::span::Span;
+use crate::watch::Asker;
 
 /// Who is in a model beside the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,7 +133,9 @@ impl Shared {
     fn take(&self, span: Span, mode: Mode) -> Holding<usize> {
         match self.outsiders.attempt(&self.tree, span, mode) {
             Some(place) => Holding::Outside(place),
-            None => self.tree.lock_pooled(&self.outsiders, span, mode),
+            None => self
+                .tree
+                .lock_pooled(&self.outsiders, span, mode, Asker::of_a_test()),
         }
     }
 
@@ -157,7 +160,8 @@ impl Shared {
     }
 
     fn enqueue(&self, span: Span, mode: Mode) -> Enqueued<usize> {
-        self.tree.enqueue_pooled(&self.outsiders, span, mode)
+        let enqueued = (self.tree).enqueue_pooled(&self.outsiders, span, mode, Asker::of_a_test());
+        enqueued.expect("nobody observes").0
     }
 
     fn cancel(&self, node: NonNull<Node>) {

@@ -9,6 +9,7 @@ use super::{
     Enqueued, Holding, Mode, Node, NonNull, Read, Setting, Shared, Span, Write, models, span,
     spawn, three_threads, two_threads,
 };
+use crate::watch::Asker;
 
 models! {
     a_deadline_and_a_grant_race
@@ -51,9 +52,9 @@ impl Shared {
     fn hold_before_deadline(&self, span: Span, mode: Mode) -> bool {
         // A model has no clock.
         let deadline = Instant::now();
-        let holding = self
-            .tree
-            .lock_pooled_until(&self.outsiders, span, mode, deadline);
+        let holding =
+            self.tree
+                .lock_pooled_until(&self.outsiders, span, mode, deadline, Asker::of_a_test());
         if let Some(holding) = holding {
             self.use_bytes(span, mode);
             self.give_back(holding);
@@ -119,7 +120,11 @@ pub(super) fn a_callers_node_may_go_after_its_deadline(setting: Setting) {
             node.request(span(0, 0), Write);
             let (link, deadline) = (NonNull::from(&*node), Instant::now());
             // SAFETY: the node stays in its box until it is not in use any more.
-            match unsafe { shared.tree.lock_until(&shared.outsiders, link, deadline) } {
+            match unsafe {
+                shared
+                    .tree
+                    .lock_until(&shared.outsiders, link, deadline, Asker::of_a_test())
+            } {
                 Some(Holding::Linked(node)) => {
                     shared.use_bytes(span(0, 0), Write);
                     // SAFETY: held, and not used any more.
@@ -319,9 +324,10 @@ pub(super) fn requests_made_together_never_wait_in_a_circle(setting: Setting) {
 
 fn hold_all(shared: &Shared, requests: &[(Span, Mode)]) {
     let mut out = Vec::new();
-    shared
+    let _waiting = shared
         .tree
-        .enqueue_many_pooled(&shared.outsiders, requests, &mut out);
+        .enqueue_many_pooled(&shared.outsiders, requests, Asker::of_a_test(), &mut out)
+        .expect("nobody observes");
     let wait = |node: NonNull<Node>| {
         // SAFETY: enqueued on this thread.
         unsafe { shared.tree.wait(node) };

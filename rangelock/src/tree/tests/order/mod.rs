@@ -18,6 +18,7 @@ use super::{Enqueued, Holding, Node, Standing, TreeLock};
 use crate::mode::Mode::{self, Read, Write};
 use crate::probe::Fault;
 use crate::span::Span;
+use crate::watch::Asker;
 
 /// One step. Positions are those among the requests that the step can be applied to, counted round;
 /// numbers of bytes too.
@@ -192,7 +193,8 @@ impl Pair {
     }
 
     fn arrive(&mut self, span: Span, mode: Mode, notify: Notify) {
-        let enqueued = self.tree.enqueue_pooled(&self.outsiders, span, mode);
+        let enqueued = (self.tree).enqueue_pooled(&self.outsiders, span, mode, Asker::of_a_test());
+        let (enqueued, _) = enqueued.expect("nobody observes");
         self.push(span, mode, enqueued);
         if let (Notify::ByWaker, Enqueued::Waiting(_)) = (notify, enqueued) {
             self.ring_for(self.present.len() - 1);
@@ -209,8 +211,10 @@ impl Pair {
 
     fn arrive_together(&mut self, requests: &[(Span, Mode)]) {
         let mut out = Vec::new();
-        self.tree
-            .enqueue_many_pooled(&self.outsiders, requests, &mut out);
+        let _waiting = self
+            .tree
+            .enqueue_many_pooled(&self.outsiders, requests, Asker::of_a_test(), &mut out)
+            .expect("nobody observes");
         for (&(span, mode), enqueued) in requests.iter().zip(out) {
             self.push(span, mode, enqueued);
         }
@@ -218,9 +222,8 @@ impl Pair {
 
     fn arrive_in_vain(&mut self, span: Span, mode: Mode) {
         let free = self.is_free(span, mode);
-        let holding = self
-            .tree
-            .lock_pooled_until(&self.outsiders, span, mode, Instant::now());
+        let (now, asker) = (Instant::now(), Asker::of_a_test());
+        let holding = (self.tree).lock_pooled_until(&self.outsiders, span, mode, now, asker);
         assert_eq!(holding.is_some(), free, "after its deadline");
         let held = holding.map(|holding| Request::new(span, mode, Place::Held(holding)));
         self.present.extend(held);
