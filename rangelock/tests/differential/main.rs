@@ -52,7 +52,7 @@ proptest! {
 /// What the fuzzer starts with, and what it has found interesting.
 #[test]
 fn the_fuzzers_corpus_is_passed() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/operations");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/corpus");
     let entries = std::fs::read_dir(folder).expect("the corpus is there");
     let mut count = 0;
     for entry in entries {

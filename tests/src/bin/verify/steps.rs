@@ -179,7 +179,7 @@ fn fuzz() -> Step {
     let mut arguments = words("fuzz run --fuzz-dir rangelock/fuzz operations");
     arguments.extend([
         found.display().to_string(),
-        "rangelock/fuzz/corpus/operations".to_owned(),
+        "rangelock/tests/differential/corpus".to_owned(),
         "--".to_owned(),
         format!("-runs={FUZZ_RUNS}"),
         "-max_len=600".to_owned(),
