@@ -45,6 +45,14 @@ unsafe impl<T: Send> Send for RangeLocked<T> {}
 unsafe impl<T: Send + Sync> Sync for RangeLocked<T> {}
 
 /// A part of a [`RangeLocked`] buffer, shared with other readers.
+///
+/// # Examples
+///
+/// ```
+/// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+/// let (head, all) = (buffer.read(..2), buffer.read(..)); // readers share
+/// assert_eq!(head[..], all[..2]);
+/// ```
 #[must_use = "the range is given back at once if the slice is dropped"]
 pub struct ReadSlice<'buffer, T> {
     elements: NonNull<[T]>,
@@ -52,6 +60,15 @@ pub struct ReadSlice<'buffer, T> {
 }
 
 /// A part of a [`RangeLocked`] buffer, for its holder alone.
+///
+/// # Examples
+///
+/// ```
+/// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+/// let mut tail = buffer.write(2..);
+/// tail.swap(0, 1);
+/// assert_eq!(tail[..], [4, 3]);
+/// ```
 #[must_use = "the range is given back at once if the slice is dropped"]
 pub struct WriteSlice<'buffer, T> {
     elements: NonNull<[T]>,
@@ -69,6 +86,16 @@ unsafe impl<T: Sync> Sync for WriteSlice<'_, T> {}
 
 impl<T> RangeLocked<T> {
     /// Takes over a buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::RangeLocked;
+    ///
+    /// let bytes = RangeLocked::new(vec![0_u8; 4096]);
+    /// let words = RangeLocked::new([7_u32; 16]);
+    /// assert_eq!((bytes.len(), words.len()), (4096, 16));
+    /// ```
     pub fn new(elements: impl Into<Box<[T]>>) -> Self {
         Self {
             elements: NonNull::from(Box::leak(elements.into())),
@@ -77,18 +104,42 @@ impl<T> RangeLocked<T> {
     }
 
     /// How many elements there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// assert_eq!(buffer.len(), 4);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.elements.len()
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// assert!(!buffer.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The lock, in units of elements.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let slice = buffer.write(1..3);
+    /// assert!(buffer.lock().is_locked(2..4));
+    /// assert!(!buffer.lock().is_locked(3..4));
+    /// # drop(slice);
+    /// ```
     #[must_use]
     pub fn lock(&self) -> &RangeLock {
         &self.lock
@@ -99,6 +150,13 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// assert_eq!(buffer.read(1..3)[..], [2, 3]);
+    /// ```
     #[track_caller]
     pub fn read(&self, range: impl RangeBounds<usize>) -> ReadSlice<'_, T> {
         let (first, len) = self.bounds(range);
@@ -113,6 +171,14 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// buffer.write(1..3).fill(0);
+    /// assert_eq!(buffer.into_inner()[..], [1, 0, 0, 4]);
+    /// ```
     #[track_caller]
     pub fn write(&self, range: impl RangeBounds<usize>) -> WriteSlice<'_, T> {
         let (first, len) = self.bounds(range);
@@ -127,6 +193,16 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let writer = buffer.write(..2);
+    /// assert!(buffer.try_read(1..3).is_none());
+    /// assert!(buffer.try_read(2..4).is_some());
+    /// # drop(writer);
+    /// ```
     #[track_caller]
     pub fn try_read(&self, range: impl RangeBounds<usize>) -> Option<ReadSlice<'_, T>> {
         let (first, len) = self.bounds(range);
@@ -141,6 +217,16 @@ impl<T> RangeLocked<T> {
     /// # Panics
     ///
     /// If the range is not within the buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let reader = buffer.read(..2);
+    /// assert!(buffer.try_write(1..3).is_none());
+    /// assert!(buffer.try_write(2..4).is_some());
+    /// # drop(reader);
+    /// ```
     #[track_caller]
     pub fn try_write(&self, range: impl RangeBounds<usize>) -> Option<WriteSlice<'_, T>> {
         let (first, len) = self.bounds(range);
@@ -151,12 +237,27 @@ impl<T> RangeLocked<T> {
     }
 
     /// All elements, for whoever has the buffer for himself: no lock is needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// buffer.get_mut()[0] = 7;
+    /// assert_eq!(buffer.read(..1)[..], [7]);
+    /// ```
     pub fn get_mut(&mut self) -> &mut [T] {
         // SAFETY: no slice borrows the buffer. A guard that was forgotten took its slice with it.
         unsafe { self.elements.as_mut() }
     }
 
     /// Gives the buffer back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// assert_eq!(buffer.into_inner()[..], [1, 2, 3, 4]);
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Box<[T]> {
         let mut this = std::mem::ManuallyDrop::new(self);
@@ -199,6 +300,16 @@ impl<'buffer, T> ReadSlice<'buffer, T> {
     /// # Panics
     ///
     /// If `at` is greater than the length.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let (head, tail) = buffer.read(..).split_at(1);
+    /// drop(tail);
+    /// assert!(buffer.try_write(1..).is_some());
+    /// # drop(head);
+    /// ```
     pub fn split_at(self, at: usize) -> (Self, Self) {
         let (below, above) = halves(self.elements, at);
         let at = boundary(self.guard.range(), at);
@@ -208,6 +319,17 @@ impl<'buffer, T> ReadSlice<'buffer, T> {
     }
 
     /// Says that the slice is about to be sent to another thread: see [`ReadGuard::disown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let slice = buffer.read(..2);
+    /// std::thread::scope(|scope| {
+    ///     slice.disown();
+    ///     scope.spawn(|| drop(slice));
+    /// });
+    /// ```
     pub fn disown(&self) {
         self.guard.disown();
     }
@@ -239,11 +361,32 @@ impl<'buffer, T> WriteSlice<'buffer, T> {
     }
 
     /// Says that the slice is about to be sent to another thread: see [`ReadGuard::disown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let slice = buffer.write(..2);
+    /// std::thread::scope(|scope| {
+    ///     slice.disown();
+    ///     scope.spawn(|| drop(slice));
+    /// });
+    /// ```
     pub fn disown(&self) {
         self.guard.disown();
     }
 
     /// Lets other readers in: see [`WriteGuard::downgrade`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let buffer = rangelock::RangeLocked::new([1, 2, 3, 4]);
+    /// let mut slice = buffer.write(..);
+    /// slice[0] = 7;
+    /// let slice = slice.downgrade();
+    /// assert_eq!(buffer.read(..1)[..], slice[..1]);
+    /// ```
     pub fn downgrade(self) -> ReadSlice<'buffer, T> {
         ReadSlice {
             elements: self.elements,

@@ -19,12 +19,37 @@ use crate::tree::Node;
 use crate::watch::{Asker, Outcome, Place, Ticket, Waiting};
 
 /// Becomes a [`ReadGuard`]; made by [`RangeLock::read_async`](crate::RangeLock::read_async).
+///
+/// # Examples
+///
+/// ```
+/// async fn read_header(lock: &rangelock::RangeLock) {
+///     let guard = lock.read_async(0..512).await;
+///     // ... read, and await as you like
+///     drop(guard);
+/// }
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct ReadFuture<'lock> {
     request: Request<'lock>,
 }
 
 /// Becomes a [`WriteGuard`]; made by [`RangeLock::write_async`](crate::RangeLock::write_async).
+///
+/// # Examples
+///
+/// ```
+/// use rangelock::{RangeLock, WriteFuture};
+///
+/// // It can be stored, or raced against a timer: dropping it gives its place up.
+/// struct Saving<'lock> {
+///     locking: WriteFuture<'lock>,
+/// }
+/// let lock = RangeLock::new();
+/// let saving = Saving { locking: lock.write_async(0..512) };
+/// drop(saving);
+/// assert!(!lock.is_locked(..));
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct WriteFuture<'lock> {
     request: Request<'lock>,

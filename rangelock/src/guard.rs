@@ -14,12 +14,34 @@ use crate::watch::Ticket;
 ///
 /// May be dropped on another thread than the one that took it. A guard that is forgotten
 /// ([`std::mem::forget`]) leaves its range locked for good, and does no other harm.
+///
+/// # Examples
+///
+/// ```
+/// let lock = rangelock::RangeLock::new();
+/// let guard = lock.read(0..10);
+/// std::thread::scope(|scope| {
+///     guard.disown(); // for the feature `deadlock_detection`
+///     scope.spawn(|| drop(guard));
+/// });
+/// assert!(!lock.is_locked(..));
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct ReadGuard<'lock> {
     held: Held<'lock>,
 }
 
 /// Exclusive use of a range; given back when dropped. Otherwise like [`ReadGuard`].
+///
+/// # Examples
+///
+/// ```
+/// let lock = rangelock::RangeLock::new();
+/// let guard = lock.write(0..10);
+/// assert!(lock.try_read(0..10).is_none());
+/// drop(guard);
+/// assert!(lock.try_read(0..10).is_some());
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct WriteGuard<'lock> {
     held: Held<'lock>,
@@ -29,6 +51,15 @@ pub struct WriteGuard<'lock> {
 macro_rules! guard_methods {
     ($write_or_read:literal) => {
         /// The range held, or `None` if it is no byte at all.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// let lock = rangelock::RangeLock::new();
+        #[doc = concat!("let guard = lock.", $write_or_read, "(10..);")]
+        /// assert_eq!(guard.range(), Some(10..=u64::MAX));
+        #[doc = concat!("assert_eq!(lock.", $write_or_read, "(7..7).range(), None);")]
+        /// ```
         #[must_use]
         pub fn range(&self) -> Option<RangeInclusive<u64>> {
             self.held.range()

@@ -56,6 +56,16 @@ impl fmt::Display for Access {
 }
 
 /// One request in a [`Snapshot`].
+///
+/// # Examples
+///
+/// ```
+/// let lock = rangelock::RangeLock::new();
+/// let guard = lock.write(0..4096);
+/// let entry = &lock.snapshot().holders[0];
+/// assert_eq!((entry.range.clone(), entry.to_string()), (0..=4095, "write 0..=4095".to_owned()));
+/// # drop(guard);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Entry {

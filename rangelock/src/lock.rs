@@ -8,16 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::future::{ReadFuture, WriteFuture};
 use crate::guard::{Held, ReadGuard, WriteGuard};
-use crate::inspect::{Access, Counters, Entry, Snapshot};
+use crate::inspect::{Counters, Entry, Snapshot};
 use crate::layers::Layers;
-use crate::many::ManyGuard;
 use crate::mode::Mode;
-use crate::owned::{OwnedReadGuard, OwnedWriteGuard};
 use crate::pinned::RangeNode;
 use crate::probe::Probe;
 use crate::slots::{Division, Granule};
 use crate::span::Span;
-use crate::sync::{Arc, const_unless_modelled};
+use crate::sync::const_unless_modelled;
 use crate::tree::{Census, Standing};
 use crate::watch::{Asker, place};
 
@@ -75,7 +73,7 @@ mod wide_tests;
 /// # drop(tail);
 /// ```
 pub struct RangeLock {
-    layers: Layers,
+    pub(crate) layers: Layers,
 }
 
 impl Default for RangeLock {
@@ -91,11 +89,30 @@ impl RangeLock {
         /// As its use grows, the lock grows a table, in which threads that use different parts of
         /// the range do not meet. It chooses the size of those parts, the granules, by what it
         /// sees. If you know better, say it: [`with_granule`](Self::with_granule).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static LOCK: rangelock::RangeLock = rangelock::RangeLock::new();
+        /// let guard = LOCK.write(0..10);
+        /// # drop(guard);
+        /// ```
         pub const fn new() -> Self {
             Self { layers: Layers::new(Division::Adaptive, Probe::new()) }
         }
 
         /// Makes a lock whose granules are as long as you say. Allocates nothing.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use rangelock::{Granule, RangeLock};
+        ///
+        /// // Records of 512 bytes, and each thread has a megabyte of its own.
+        /// const RECORDS: Granule = Granule::from_len(64 << 10).expect("a power of two");
+        /// static LOCK: RangeLock = RangeLock::with_granule(RECORDS);
+        /// assert!(LOCK.try_write(512..1024).is_some());
+        /// ```
         pub const fn with_granule(granule: Granule) -> Self {
             Self { layers: Layers::new(Division::Fixed(granule), Probe::new()) }
         }
@@ -104,6 +121,15 @@ impl RangeLock {
         ///
         /// It grants the same as any other. It is the reference that the fast path is compared
         /// with, and better where nearly all requests are wide.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// let lock = rangelock::RangeLock::tree_only();
+        /// let guard = lock.read(0..10);
+        /// assert!(lock.try_write(9..20).is_none());
+        /// # drop(guard);
+        /// ```
         pub const fn tree_only() -> Self {
             Self { layers: Layers::tree_only() }
         }
@@ -129,6 +155,17 @@ impl RangeLock {
     ///
     /// Locks grow by themselves, when movable guards find them crowded. Pinned nodes never
     /// allocate, so a lock that only they use does not grow unless asked to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// lock.reserve(4096);
+    /// // However many are held from here on, up to so many: none of them makes the table grow.
+    /// let page = |index: u64| index << 16..(index << 16) + 4096;
+    /// let guards: Vec<_> = (0..4096).map(|index| lock.write(page(index))).collect();
+    /// # drop(guards);
+    /// ```
     pub fn reserve(&self, ranges: usize) {
         self.layers.reserve(ranges);
     }
@@ -145,6 +182,15 @@ impl RangeLock {
     ///
     /// With the feature `deadlock_detection`, if the wait would never end. So does everything else
     /// that waits without a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let (first, second) = (lock.read(0..100), lock.read(50..150)); // readers share
+    /// assert!(lock.try_write(120..).is_none());
+    /// # drop((first, second));
+    /// ```
     #[inline]
     #[track_caller]
     pub fn read(&self, range: impl RangeBounds<u64>) -> ReadGuard<'_> {
@@ -169,6 +215,16 @@ impl RangeLock {
     /// Takes shared use of `range` if no conflicting request holds it or waits for it.
     ///
     /// Never waits for a range, and so never overtakes a request that does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let writer = lock.write(0..10);
+    /// assert!(lock.try_read(9..20).is_none());
+    /// assert!(lock.try_read(10..20).is_some());
+    /// # drop(writer);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn try_read(&self, range: impl RangeBounds<u64>) -> Option<ReadGuard<'_>> {
@@ -177,6 +233,16 @@ impl RangeLock {
     }
 
     /// Takes exclusive use of `range` if no other request holds any of it or waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let reader = lock.read(0..10);
+    /// assert!(lock.try_write(9..20).is_none());
+    /// assert!(lock.try_write(10..20).is_some());
+    /// # drop(reader);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn try_write(&self, range: impl RangeBounds<u64>) -> Option<WriteGuard<'_>> {
@@ -187,6 +253,16 @@ impl RangeLock {
     /// Like [`read`](Self::read), but gives up after `timeout`.
     ///
     /// Locks: as `read`. A request that gives up leaves its place in the order to those behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.try_read_for(0..10, Duration::from_secs(1)).expect("nobody is in the way");
+    /// # drop(guard);
+    /// ```
     #[track_caller]
     pub fn try_read_for(
         &self,
@@ -224,6 +300,18 @@ impl RangeLock {
     }
 
     /// Like [`read`](Self::read), but gives up at `deadline`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.write(0..10);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert!(lock.try_read_until(0..10, deadline).is_none());
+    /// # drop(guard);
+    /// ```
     #[track_caller]
     pub fn try_read_until(
         &self,
@@ -235,6 +323,18 @@ impl RangeLock {
     }
 
     /// Like [`write`](Self::write), but gives up at `deadline`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.read(0..10);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert!(lock.try_write_until(0..10, deadline).is_none());
+    /// # drop(guard);
+    /// ```
     #[track_caller]
     pub fn try_write_until(
         &self,
@@ -252,6 +352,21 @@ impl RangeLock {
     /// on any executor.
     ///
     /// Locks: the range; inside, briefly, the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let writer = lock.write(0..10);
+    /// let mut reading = Box::pin(lock.read_async(5..6));
+    /// // An executor does this.
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(reading.as_mut().poll(&mut context).is_pending());
+    /// drop(writer);
+    /// assert!(reading.as_mut().poll(&mut context).is_ready());
+    /// ```
     #[track_caller]
     pub fn read_async(&self, range: impl RangeBounds<u64>) -> ReadFuture<'_> {
         ReadFuture::new(&self.layers, Span::of(&range), place())
@@ -278,98 +393,6 @@ impl RangeLock {
     #[track_caller]
     pub fn write_async(&self, range: impl RangeBounds<u64>) -> WriteFuture<'_> {
         WriteFuture::new(&self.layers, Span::of(&range), place())
-    }
-
-    /// Like [`read`](Self::read), with a guard that keeps the lock alive.
-    #[track_caller]
-    pub fn read_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedReadGuard {
-        OwnedReadGuard::take(self, range)
-    }
-
-    /// Like [`write`](Self::write), with a guard that keeps the lock alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// let lock = Arc::new(rangelock::RangeLock::new());
-    /// let guard = lock.write_owned(0..10);
-    /// std::thread::spawn(move || drop(guard)).join().unwrap();
-    /// assert!(lock.try_read(0..10).is_some());
-    /// ```
-    #[track_caller]
-    pub fn write_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedWriteGuard {
-        OwnedWriteGuard::take(self, range)
-    }
-
-    /// Like [`try_read`](Self::try_read), with a guard that keeps the lock alive.
-    #[track_caller]
-    pub fn try_read_owned(
-        self: &Arc<Self>,
-        range: impl RangeBounds<u64>,
-    ) -> Option<OwnedReadGuard> {
-        OwnedReadGuard::try_take(self, range)
-    }
-
-    /// Like [`try_write`](Self::try_write), with a guard that keeps the lock alive.
-    #[track_caller]
-    pub fn try_write_owned(
-        self: &Arc<Self>,
-        range: impl RangeBounds<u64>,
-    ) -> Option<OwnedWriteGuard> {
-        OwnedWriteGuard::try_take(self, range)
-    }
-
-    /// Waits for several ranges at once, each in its mode.
-    ///
-    /// All of them take their places in the order at one moment. So two calls never wait for each
-    /// other in a circle, in whatever order they name their ranges. A range that is granted before
-    /// the others is held while the call waits for those; in a lock that serves in order of arrival
-    /// that keeps out nobody whom the place in the order would let pass.
-    ///
-    /// Ranges that overlap are held once, exclusively where one of them was to be.
-    ///
-    /// Allocates. Locks: the ranges; inside, briefly, the lock's own mutex.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rangelock::{Access, RangeLock};
-    ///
-    /// let lock = RangeLock::new();
-    /// let copy = lock.lock_many([(0..100, Access::Read), (500..600, Access::Write)]);
-    /// assert!(lock.try_read(0..100).is_some());
-    /// assert!(lock.try_read(500..600).is_none());
-    /// # drop(copy);
-    /// ```
-    #[track_caller]
-    pub fn lock_many<R: RangeBounds<u64>>(
-        &self,
-        requests: impl IntoIterator<Item = (R, Access)>,
-    ) -> ManyGuard<'_> {
-        ManyGuard::take(&self.layers, &wanted(requests))
-    }
-
-    /// Takes several ranges at once, if none of them has to wait; else none. Otherwise like
-    /// [`lock_many`](Self::lock_many).
-    #[track_caller]
-    pub fn try_lock_many<R: RangeBounds<u64>>(
-        &self,
-        requests: impl IntoIterator<Item = (R, Access)>,
-    ) -> Option<ManyGuard<'_>> {
-        ManyGuard::try_take(&self.layers, &wanted(requests))
-    }
-
-    /// Waits for several ranges at once, but gives all of them up at `deadline`. Otherwise like
-    /// [`lock_many`](Self::lock_many).
-    #[track_caller]
-    pub fn try_lock_many_until<R: RangeBounds<u64>>(
-        &self,
-        requests: impl IntoIterator<Item = (R, Access)>,
-        deadline: Instant,
-    ) -> Option<ManyGuard<'_>> {
-        ManyGuard::take_until(&self.layers, &wanted(requests), deadline)
     }
 
     /// Waits for exclusive use of the `len` bytes that begin where `end` says.
@@ -413,6 +436,16 @@ impl RangeLock {
     /// Whether a writer would have to wait for some of `range`, as of now.
     ///
     /// Locks: the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.read(0..10);
+    /// assert!(lock.is_locked(9..20));
+    /// assert!(!lock.is_locked(10..20));
+    /// # drop(guard);
+    /// ```
     pub fn is_locked(&self, range: impl RangeBounds<u64>) -> bool {
         Span::of(&range).is_some_and(|span| self.layers.is_contested(span, Mode::Write))
     }
@@ -420,6 +453,16 @@ impl RangeLock {
     /// Who holds and who waits.
     ///
     /// Allocates. Locks: the lock's own mutex, while it looks at all requests that wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let guard = lock.read(0..4096);
+    /// println!("{}", lock.snapshot()); // who is behind whom, as a table
+    /// assert_eq!(lock.snapshot().holders[0].range, 0..=4095);
+    /// # drop(guard);
+    /// ```
     pub fn snapshot(&self) -> Snapshot {
         let (mut holders, mut waiters) = (Vec::new(), Vec::new());
         self.layers.visit(|span, mode, standing| {
@@ -435,6 +478,14 @@ impl RangeLock {
     /// What was counted since the lock was made.
     ///
     /// Locks: the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// drop(lock.write(0..10));
+    /// assert_eq!(lock.counters().slow_paths, 0);
+    /// ```
     pub fn counters(&self) -> Counters {
         let counted = self.layers.counters();
         let longest_wait = Duration::from_nanos(counted.longest_wait_ns);
@@ -444,6 +495,17 @@ impl RangeLock {
     /// Makes a node with which to lock ranges from the caller's own memory, one at a time.
     ///
     /// Nothing is ever allocated for it. See [`RangeNode`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// let mut node = std::pin::pin!(lock.node());
+    /// for page in 0..4 {
+    ///     let guard = node.as_mut().write(page * 4096..(page + 1) * 4096);
+    ///     drop(guard);
+    /// }
+    /// ```
     #[inline]
     pub fn node(&self) -> RangeNode<'_> {
         RangeNode::new(&self.layers)
@@ -511,15 +573,6 @@ impl RangeLock {
         let layers = Layers::new(Division::Fixed(granule), probe);
         Self { layers }.with_fault(fault)
     }
-}
-
-fn wanted<R: RangeBounds<u64>>(
-    requests: impl IntoIterator<Item = (R, Access)>,
-) -> Vec<(Span, Mode)> {
-    requests
-        .into_iter()
-        .filter_map(|(range, access)| Some((Span::of(&range)?, access.into())))
-        .collect()
 }
 
 /// Shows how many ranges are granted and how many requests wait. Takes the lock's own mutex, so it

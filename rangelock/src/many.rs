@@ -5,25 +5,136 @@
 //! once, then whatever is to be waited for.
 
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::{RangeBounds, RangeInclusive};
 use std::time::Instant;
 
 use crate::guard::{Held, ReadGuard, WriteGuard};
 use crate::inspect::Access;
 use crate::layers::{Holding, Layers};
+use crate::lock::RangeLock;
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::watch::{Asker, place};
 
+impl RangeLock {
+    /// Waits for several ranges at once, each in its mode.
+    ///
+    /// All of them take their places in the order at one moment. So two calls never wait for each
+    /// other in a circle, in whatever order they name their ranges. A range that is granted before
+    /// the others is held while the call waits for those; in a lock that serves in order of arrival
+    /// that keeps out nobody whom the place in the order would let pass.
+    ///
+    /// Ranges that overlap are held once, exclusively where one of them was to be.
+    ///
+    /// Allocates. Locks: the ranges; inside, briefly, the lock's own mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let copy = lock.lock_many([(0..100, Access::Read), (500..600, Access::Write)]);
+    /// assert!(lock.try_read(0..100).is_some());
+    /// assert!(lock.try_read(500..600).is_none());
+    /// # drop(copy);
+    /// ```
+    #[track_caller]
+    pub fn lock_many<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+    ) -> ManyGuard<'_> {
+        ManyGuard::take(&self.layers, &wanted(requests))
+    }
+
+    /// Takes several ranges at once, if none of them has to wait; else none. Otherwise like
+    /// [`lock_many`](Self::lock_many).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let reader = lock.read(0..10);
+    /// let both = lock.try_lock_many([(0..10, Access::Read), (20..30, Access::Write)]);
+    /// assert!(both.is_some());
+    /// assert!(lock.try_lock_many([(0..10, Access::Write), (40..50, Access::Write)]).is_none());
+    /// assert!(!lock.is_locked(40..50));
+    /// # drop((reader, both));
+    /// ```
+    #[track_caller]
+    pub fn try_lock_many<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+    ) -> Option<ManyGuard<'_>> {
+        ManyGuard::try_take(&self.layers, &wanted(requests))
+    }
+
+    /// Waits for several ranges at once, but gives all of them up at `deadline`. Otherwise like
+    /// [`lock_many`](Self::lock_many).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let reader = lock.read(0..10);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// let wanted = [(0..10, Access::Write), (20..30, Access::Write)];
+    /// assert!(lock.try_lock_many_until(wanted, soon).is_none());
+    /// assert!(!lock.is_locked(20..30)); // none of them is kept
+    /// # drop(reader);
+    /// ```
+    #[track_caller]
+    pub fn try_lock_many_until<R: RangeBounds<u64>>(
+        &self,
+        requests: impl IntoIterator<Item = (R, Access)>,
+        deadline: Instant,
+    ) -> Option<ManyGuard<'_>> {
+        ManyGuard::take_until(&self.layers, &wanted(requests), deadline)
+    }
+}
+
 /// Several ranges, each shared or exclusive; given back together when dropped, or one by one.
 ///
 /// Made by [`RangeLock::lock_many`](crate::RangeLock::lock_many).
+///
+/// # Examples
+///
+/// ```
+/// use rangelock::{Access, RangeLock};
+///
+/// let lock = RangeLock::new();
+/// let guard = lock.lock_many([(0..10, Access::Read), (20..30, Access::Write)]);
+/// assert!(lock.try_write(10..20).is_some());
+/// drop(guard);
+/// assert!(!lock.is_locked(..));
+/// ```
 #[must_use = "the ranges are given back at once if the guard is dropped"]
 pub struct ManyGuard<'lock> {
     guards: Vec<Guard<'lock>>,
 }
 
 /// One range of a [`ManyGuard`].
+///
+/// # Examples
+///
+/// ```
+/// use rangelock::{Access, RangeLock};
+///
+/// let lock = RangeLock::new();
+/// use rangelock::Guard;
+///
+/// for guard in lock.lock_many([(0..10, Access::Read), (20..30, Access::Write)]).into_guards() {
+///     match guard {
+///         Guard::Read(guard) => assert_eq!(guard.range(), Some(0..=9)),
+///         Guard::Write(guard) => drop(guard.downgrade()),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub enum Guard<'lock> {
@@ -35,6 +146,16 @@ pub enum Guard<'lock> {
 
 impl Guard<'_> {
     /// The range held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let guards = lock.lock_many([(20..30, Access::Read), (0..10, Access::Read)]).into_guards();
+    /// assert_eq!(guards[0].range(), Some(0..=9));
+    /// ```
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         match self {
@@ -44,6 +165,16 @@ impl Guard<'_> {
     }
 
     /// How it is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let guards = lock.lock_many([(0..10, Access::Write)]).into_guards();
+    /// assert_eq!(guards[0].access(), Access::Write);
+    /// ```
     #[must_use]
     pub fn access(&self) -> Access {
         match self {
@@ -53,6 +184,19 @@ impl Guard<'_> {
     }
 
     /// Says that the guard is about to be sent to another thread: see [`ReadGuard::disown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let guards = lock.lock_many([(0..10, Access::Read)]).into_guards();
+    /// std::thread::scope(|scope| {
+    ///     guards[0].disown();
+    ///     scope.spawn(|| drop(guards));
+    /// });
+    /// ```
     pub fn disown(&self) {
         match self {
             Guard::Read(guard) => guard.disown(),
@@ -112,16 +256,53 @@ impl<'lock> ManyGuard<'lock> {
 
     /// What is held, by ascending range. Ranges that were asked for twice are held once, and
     /// exclusively if one of the two was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// // The same bytes twice: they are held once, to write.
+    /// let held = lock.lock_many([(0..10, Access::Read), (0..10, Access::Write)]);
+    /// assert_eq!(held.guards().count(), 1);
+    /// assert!(held.guards().all(|guard| guard.access() == Access::Write));
+    /// ```
     pub fn guards(&self) -> impl Iterator<Item = &Guard<'lock>> {
         self.guards.iter()
     }
 
     /// Says that the guard is about to be sent to another thread: see [`ReadGuard::disown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let guard = lock.lock_many([(0..10, Access::Read), (20..30, Access::Write)]);
+    /// std::thread::scope(|scope| {
+    ///     guard.disown();
+    ///     scope.spawn(|| drop(guard));
+    /// });
+    /// ```
     pub fn disown(&self) {
         self.guards.iter().for_each(Guard::disown);
     }
 
     /// The guards, to be given back one by one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::{Access, RangeLock};
+    ///
+    /// let lock = RangeLock::new();
+    /// let both = [(0..10, Access::Read), (20..30, Access::Read)];
+    /// let mut guards = lock.lock_many(both).into_guards();
+    /// drop(guards.pop());
+    /// assert!(lock.try_write(20..30).is_some());
+    /// ```
     #[must_use = "the ranges are given back at once if the guards are dropped"]
     pub fn into_guards(self) -> Vec<Guard<'lock>> {
         self.guards
@@ -132,6 +313,15 @@ impl fmt::Debug for ManyGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.guards).finish()
     }
+}
+
+fn wanted<R: RangeBounds<u64>>(
+    requests: impl IntoIterator<Item = (R, Access)>,
+) -> Vec<(Span, Mode)> {
+    requests
+        .into_iter()
+        .filter_map(|(range, access)| Some((Span::of(&range)?, access.into())))
+        .collect()
 }
 
 /// The same bytes in ranges that share none, each in the strongest mode it was wanted in.

@@ -10,6 +10,82 @@ use crate::guard::{ReadGuard, WriteGuard};
 use crate::lock::RangeLock;
 use crate::sync::Arc;
 
+impl RangeLock {
+    /// Like [`read`](Self::read), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.read_owned(0..10);
+    /// drop(lock); // the guard has it still
+    /// assert_eq!(guard.range(), Some(0..=9));
+    /// ```
+    #[track_caller]
+    pub fn read_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedReadGuard {
+        OwnedReadGuard::take(self, range)
+    }
+
+    /// Like [`write`](Self::write), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.write_owned(0..10);
+    /// std::thread::spawn(move || drop(guard)).join().unwrap();
+    /// assert!(lock.try_read(0..10).is_some());
+    /// ```
+    #[track_caller]
+    pub fn write_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedWriteGuard {
+        OwnedWriteGuard::take(self, range)
+    }
+
+    /// Like [`try_read`](Self::try_read), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let writer = lock.write_owned(0..10);
+    /// assert!(lock.try_read_owned(9..20).is_none());
+    /// # drop(writer);
+    /// ```
+    #[track_caller]
+    pub fn try_read_owned(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<OwnedReadGuard> {
+        OwnedReadGuard::try_take(self, range)
+    }
+
+    /// Like [`try_write`](Self::try_write), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let reader = lock.read_owned(0..10);
+    /// assert!(lock.try_write_owned(9..20).is_none());
+    /// # drop(reader);
+    /// ```
+    #[track_caller]
+    pub fn try_write_owned(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+    ) -> Option<OwnedWriteGuard> {
+        OwnedWriteGuard::try_take(self, range)
+    }
+}
+
 /// A guard and the lock it belongs to.
 ///
 /// Invariant: the guard is of this lock, and is dropped before it.
@@ -57,29 +133,86 @@ fn lock_of(lock: &Arc<RangeLock>) -> &'static RangeLock {
 ///
 /// Made to travel, so the feature `deadlock_detection` takes it for nobody's from the start, as if
 /// it were [disowned](ReadGuard::disown).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// let lock = Arc::new(rangelock::RangeLock::new());
+/// let mut readers = vec![lock.read_owned(0..10)];
+/// readers.push(lock.read_owned(5..15));
+/// let counting = std::thread::spawn(move || readers.len());
+/// assert_eq!(counting.join().unwrap(), 2);
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct OwnedReadGuard(Owned<ReadGuard<'static>>);
 
 /// Like [`WriteGuard`], but keeps the lock alive. Made by
 /// [`RangeLock::write_owned`](crate::RangeLock::write_owned).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// let lock = Arc::new(rangelock::RangeLock::new());
+/// let guard = lock.write_owned(0..10);
+/// let writing = std::thread::spawn(move || drop(guard));
+/// writing.join().unwrap();
+/// assert!(!lock.is_locked(..));
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct OwnedWriteGuard(Owned<WriteGuard<'static>>);
 
 macro_rules! owned_methods {
-    () => {
+    ($write_or_read:literal) => {
         /// The range held, or `None` if it is no byte at all.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        ///
+        /// let lock = Arc::new(rangelock::RangeLock::new());
+        #[doc = concat!("let guard = lock.", $write_or_read, "_owned(0..10);")]
+        /// assert_eq!(guard.range(), Some(0..=9));
+        /// ```
         #[must_use]
         pub fn range(&self) -> Option<RangeInclusive<u64>> {
             self.0.guard.range()
         }
 
         /// The lock.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        ///
+        /// let lock = Arc::new(rangelock::RangeLock::new());
+        #[doc = concat!("let guard = lock.", $write_or_read, "_owned(0..10);")]
+        /// assert!(Arc::ptr_eq(guard.lock(), &lock));
+        /// ```
         #[must_use]
         pub fn lock(&self) -> &Arc<RangeLock> {
             &self.0.lock
         }
 
         /// Splits the guard in two: see [`ReadGuard::split_at`].
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        ///
+        /// let lock = Arc::new(rangelock::RangeLock::new());
+        #[doc = concat!("let guard = lock.", $write_or_read, "_owned(0..10);")]
+        /// let (below, above) = guard.split_at(4);
+        /// drop(below);
+        /// assert!(lock.try_write(0..4).is_some());
+        /// # drop(above);
+        /// ```
         pub fn split_at(self, at: u64) -> (Self, Self) {
             let (guard, lock) = self.0.into_parts();
             let (below, above) = guard.split_at(at);
@@ -88,6 +221,17 @@ macro_rules! owned_methods {
         }
 
         /// Gives back all but the part of `range` that is held.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::sync::Arc;
+        ///
+        /// let lock = Arc::new(rangelock::RangeLock::new());
+        #[doc = concat!("let mut guard = lock.", $write_or_read, "_owned(0..10);")]
+        /// guard.shrink_to(2..4);
+        /// assert_eq!(guard.range(), Some(2..=3));
+        /// ```
         pub fn shrink_to(&mut self, range: impl RangeBounds<u64>) {
             self.0.guard.shrink_to(range);
         }
@@ -109,13 +253,24 @@ impl OwnedReadGuard {
         Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 
-    owned_methods!();
+    owned_methods!("read");
 
     /// Turns shared use into exclusive use: see [`ReadGuard::try_upgrade`].
     ///
     /// # Errors
     ///
     /// The guard, unchanged, if the range is shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.read_owned(0..10).try_upgrade().expect("not shared");
+    /// assert!(lock.try_read(0..1).is_none());
+    /// # drop(guard);
+    /// ```
     pub fn try_upgrade(self) -> Result<OwnedWriteGuard, Self> {
         let (guard, lock) = self.0.into_parts();
         match guard.try_upgrade() {
@@ -140,9 +295,20 @@ impl OwnedWriteGuard {
         Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 
-    owned_methods!();
+    owned_methods!("write");
 
     /// Turns exclusive use into shared use: see [`WriteGuard::downgrade`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.write_owned(0..10).downgrade();
+    /// assert!(lock.try_read(0..1).is_some());
+    /// # drop(guard);
+    /// ```
     pub fn downgrade(self) -> OwnedReadGuard {
         let (guard, lock) = self.0.into_parts();
         OwnedReadGuard(Owned::new(guard.downgrade(), lock))

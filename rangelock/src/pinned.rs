@@ -94,6 +94,17 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for shared use of `range`; see [`RangeLock::read`](crate::RangeLock::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let (one, other) = (pin!(lock.node()), pin!(lock.node()));
+    /// let guards = (one.read(0..10), other.read(5..15)); // readers share
+    /// # drop(guards);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn read<'node>(
@@ -106,6 +117,18 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for exclusive use of `range`; see [`RangeLock::write`](crate::RangeLock::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let node = pin!(lock.node());
+    /// let guard = node.write(0..10);
+    /// assert!(lock.try_read(9..20).is_none());
+    /// # drop(guard);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn write<'node>(
@@ -119,6 +142,19 @@ impl<'lock> RangeNode<'lock> {
 
     /// Takes shared use of `range` if that needs no wait; see
     /// [`RangeLock::try_read`](crate::RangeLock::try_read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let mut node = pin!(lock.node());
+    /// let writer = lock.write(0..10);
+    /// assert!(node.as_mut().try_read(9..20).is_none());
+    /// assert!(node.try_read(10..20).is_some());
+    /// # drop(writer);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn try_read<'node>(
@@ -131,6 +167,19 @@ impl<'lock> RangeNode<'lock> {
 
     /// Takes exclusive use of `range` if that needs no wait; see
     /// [`RangeLock::try_write`](crate::RangeLock::try_write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let mut node = pin!(lock.node());
+    /// let reader = lock.read(0..10);
+    /// assert!(node.as_mut().try_write(9..20).is_none());
+    /// assert!(node.try_write(10..20).is_some());
+    /// # drop(reader);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn try_write<'node>(
@@ -142,6 +191,21 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for shared use of `range`, but gives up at `deadline`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let mut node = pin!(lock.node());
+    /// let guard = lock.write(0..10);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// assert!(node.as_mut().try_read_until(0..10, soon).is_none());
+    /// drop(guard);
+    /// assert!(node.try_read_until(0..10, soon).is_some()); // there is no wait
+    /// ```
     #[track_caller]
     pub fn try_read_until<'node>(
         self: Pin<&'node mut Self>,
@@ -153,6 +217,21 @@ impl<'lock> RangeNode<'lock> {
     }
 
     /// Waits for exclusive use of `range`, but gives up at `deadline`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let mut node = pin!(lock.node());
+    /// let guard = lock.read(0..10);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// assert!(node.as_mut().try_write_until(0..10, soon).is_none());
+    /// drop(guard);
+    /// assert!(node.try_write_until(0..10, soon).is_some()); // there is no wait
+    /// ```
     #[track_caller]
     pub fn try_write_until<'node>(
         self: Pin<&'node mut Self>,
@@ -292,12 +371,36 @@ impl Drop for HeldNode<'_> {
 }
 
 /// Shared use of a range through a [`RangeNode`]; given back when dropped.
+///
+/// # Examples
+///
+/// ```
+/// use std::pin::pin;
+///
+/// let lock = rangelock::RangeLock::new();
+/// let node = pin!(lock.node());
+/// let guard = node.read(0..10);
+/// assert!(lock.try_read(0..10).is_some());
+/// # drop(guard);
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct PinnedReadGuard<'node> {
     held: HeldNode<'node>,
 }
 
 /// Exclusive use of a range through a [`RangeNode`]; given back when dropped.
+///
+/// # Examples
+///
+/// ```
+/// use std::pin::pin;
+///
+/// let lock = rangelock::RangeLock::new();
+/// let node = pin!(lock.node());
+/// let guard = node.write(0..10);
+/// assert!(lock.try_read(0..10).is_none());
+/// # drop(guard);
+/// ```
 #[must_use = "the range is given back at once if the guard is dropped"]
 pub struct PinnedWriteGuard<'node> {
     held: HeldNode<'node>,
@@ -305,6 +408,16 @@ pub struct PinnedWriteGuard<'node> {
 
 impl PinnedReadGuard<'_> {
     /// The range held, or `None` if it was asked for no byte at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let node = pin!(lock.node());
+    /// assert_eq!(node.read(..10).range(), Some(0..=9));
+    /// ```
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         self.held.range()
@@ -312,6 +425,18 @@ impl PinnedReadGuard<'_> {
 
     /// Says that the guard is about to be sent to another thread: see
     /// [`ReadGuard::disown`](crate::ReadGuard::disown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let node = pin!(lock.node());
+    /// let guard = node.read(0..10);
+    /// guard.disown();
+    /// std::thread::scope(|scope| scope.spawn(|| drop(guard)).join()).unwrap();
+    /// ```
     pub fn disown(&self) {
         self.held.disown();
     }
@@ -319,6 +444,16 @@ impl PinnedReadGuard<'_> {
 
 impl PinnedWriteGuard<'_> {
     /// The range held, or `None` if it was asked for no byte at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let node = pin!(lock.node());
+    /// assert_eq!(node.write(..10).range(), Some(0..=9));
+    /// ```
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         self.held.range()
@@ -326,6 +461,18 @@ impl PinnedWriteGuard<'_> {
 
     /// Says that the guard is about to be sent to another thread: see
     /// [`ReadGuard::disown`](crate::ReadGuard::disown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// let lock = rangelock::RangeLock::new();
+    /// let node = pin!(lock.node());
+    /// let guard = node.write(0..10);
+    /// guard.disown();
+    /// std::thread::scope(|scope| scope.spawn(|| drop(guard)).join()).unwrap();
+    /// ```
     pub fn disown(&self) {
         self.held.disown();
     }

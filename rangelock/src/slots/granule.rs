@@ -47,6 +47,15 @@ impl Granule {
 
     /// A granule of `len` units of whatever the lock counts. Nothing unless `len` is a power of two
     /// in `1..=MAX_LEN`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangelock::Granule;
+    ///
+    /// assert!(Granule::from_len(4096).is_some());
+    /// assert!(Granule::from_len(2 * Granule::MAX_LEN).is_none());
+    /// ```
     #[must_use]
     pub const fn from_len(len: u64) -> Option<Self> {
         if len.is_power_of_two() && len <= Self::MAX_LEN {
@@ -59,6 +68,13 @@ impl Granule {
     }
 
     /// Its length, in units of whatever the lock counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let granule = rangelock::Granule::from_len(4096).expect("a power of two");
+    /// assert_eq!(granule.len(), 4096);
+    /// ```
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "no granule is empty")]
     pub const fn len(self) -> u64 {
