@@ -139,12 +139,14 @@ impl Growth {
     /// `shard` has no slot left for a request. A few such in a large table are no reason yet.
     #[cold]
     pub(super) fn note_full(&self, view: View<'_>, shard: &Shard, request: &Request) {
+        // Nothing is written where nothing would help: all requests read this line.
+        let Some(plan) = self.plan(view, shard, request) else {
+            return;
+        };
         let full = self.full.fetch_add(1, Relaxed) + 1;
         if full > 1 << view.shard_bits() >> 6 {
             self.full.store(0, Relaxed);
-            if let Some(plan) = self.plan(view, shard, request) {
-                self.wish.store(plan.bits(), Relaxed);
-            }
+            self.wish.store(plan.bits(), Relaxed);
         }
     }
 

@@ -82,8 +82,8 @@
 //!
 //! to another level, under the mutex: close it for all nodes; in each shard of the old one set
 //! RETIRED among the nodes, crowd, and move each word: mark it as moved, put a stand-in into the
-//! other level, or link one into the tree; take RETIRED away in the other level, and let newcomers
-//! in.  Who releases a moved word has its stand-in dismissed, under the mutex.
+//! other level, or link one into the tree; send newcomers to the other level, and take RETIRED away
+//! there.  Who releases a moved word has its stand-in dismissed, under the mutex.
 //! ```
 //!
 //! # Invariants

@@ -131,6 +131,7 @@ impl SlotTable {
         adopt: impl FnMut(Span, Mode),
     ) {
         let current = self.current();
+        let is_used_again = matches!(rebuild.0, To::Former(_));
         let ticket = match rebuild.0 {
             To::New(mut level) => {
                 let ticket = level.ticket();
@@ -159,6 +160,10 @@ impl SlotTable {
             }
         };
         self.move_to(ticket, linked, adopt);
+        if is_used_again {
+            // Only now: whoever is let in may look at this level alone.
+            self.view(ticket).shards().for_each(Shard::reinstate);
+        }
     }
 
     fn move_to(
@@ -186,8 +191,6 @@ impl SlotTable {
                 }
             });
         }
-        // Only now: whoever is let in may look at this level alone.
-        view.shards().for_each(Shard::reinstate);
         self.current.set(ticket);
     }
 
