@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use daxfs::schedule::{Point, Schedule};
+use daxfs::schedule::{Mistake, Point, Schedule};
 
 use crate::fixture::Numbers;
 
@@ -78,11 +78,21 @@ thread_local! {
 #[derive(Debug, Default)]
 pub struct Choreography {
     holds: Mutex<Vec<Hold>>,
+    mistake: Option<Mistake>,
     history: Mutex<Vec<(Actor, Step)>>,
     changed: Condvar,
 }
 
 impl Choreography {
+    /// A choreography during which the filesystem makes a mistake.
+    #[must_use]
+    pub fn with_mistake(mistake: Option<Mistake>) -> Self {
+        Self {
+            mistake,
+            ..Self::default()
+        }
+    }
+
     /// Runs both actors as the module says and returns what they return.
     ///
     /// # Panics
@@ -142,8 +152,14 @@ impl Choreography {
     /// Whether the second actor was seen to wait for a lock of the design.
     #[must_use]
     pub fn second_waited(&self) -> bool {
+        self.waited(Actor::Second)
+    }
+
+    /// Whether `actor` was seen to wait for a lock of the design.
+    #[must_use]
+    pub fn waited(&self, actor: Actor) -> bool {
         self.history()
-            .contains(&(Actor::Second, Step::Reached(Point::LockWait)))
+            .contains(&(actor, Step::Reached(Point::LockWait)))
     }
 
     /// When `actor` first did `step`, as an index into [`Choreography::steps`].
@@ -197,6 +213,10 @@ impl Choreography {
 }
 
 impl Schedule for Choreography {
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
     fn reached(&self, point: Point, _page: u64) {
         let Some(actor) = ACTOR.get() else {
             return;

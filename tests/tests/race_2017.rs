@@ -9,103 +9,19 @@
 //! choreography's.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
 use daxfs::schedule::Point;
-use daxfs::{Error, File, Filesystem, MapOptions, Mapping, MappingLock, MountOptions, PageTables};
-use daxfs_tests::choreography::{Actor, Choreography, Hold, Step};
-use daxfs_tests::fixture::formatted;
+use daxfs::{Error, File, Filesystem, Mapping, MappingLock, PageTables};
+use daxfs_tests::choreography::{Actor, Hold, Step};
+use daxfs_tests::stage::{
+    NEW, OLD, PAGE, Seen, Stage, TABLES, ZERO, block_of, for_every_design, load,
+};
 
-const PAGE: u64 = 4096;
 const FILE_BYTES: u64 = 4 * PAGE;
 const DEVICE_BYTES: u64 = 16 << 20;
-const TABLES: [PageTables; 2] = [PageTables::Software, PageTables::Process];
 
 /// A mounted filesystem with a file that is a hole of four pages.
-struct Stage {
-    choreography: Arc<Choreography>,
-    fs: Filesystem,
-    file: File,
-    tables: PageTables,
-}
-
-impl Stage {
-    fn new(design: MappingLock, tables: PageTables) -> Self {
-        let choreography = Arc::new(Choreography::default());
-        let mut options = MountOptions::default();
-        options.mapping_lock = design;
-        options.schedule = Some(Arc::clone(&choreography) as _);
-        let fs = Filesystem::mount(formatted(DEVICE_BYTES), options).unwrap();
-        let file = fs.create("/file").unwrap();
-        file.truncate(FILE_BYTES).unwrap();
-        Self {
-            choreography,
-            fs,
-            file,
-            tables,
-        }
-    }
-
-    fn map(&self) -> Mapping {
-        let options = MapOptions {
-            page_tables: self.tables,
-            ..MapOptions::new(FILE_BYTES)
-        };
-        self.file.map(options).unwrap()
-    }
-
-    /// What `read_at` and a load say of the first bytes of a page.
-    fn seen(&self, mapping: &Mapping, page: u64) -> Seen {
-        Seen {
-            read: read(&self.file, page),
-            loaded: load(mapping, page).unwrap(),
-        }
-    }
-}
-
-/// The first bytes of a page, by both ways.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    read: [u8; 8],
-    loaded: [u8; 8],
-}
-
-impl Seen {
-    fn both(bytes: [u8; 8]) -> Self {
-        Self {
-            read: bytes,
-            loaded: bytes,
-        }
-    }
-}
-
-const ZERO: [u8; 8] = [0; 8];
-const OLD: [u8; 8] = *b"old data";
-const NEW: [u8; 8] = *b"new data";
-
-fn read(file: &File, page: u64) -> [u8; 8] {
-    let mut bytes = [0xEE; 8];
-    assert_eq!(file.read_at(&mut bytes, page * PAGE).unwrap(), 8);
-    bytes
-}
-
-fn load(mapping: &Mapping, page: u64) -> daxfs::Result<[u8; 8]> {
-    let mut bytes = [0xEE; 8];
-    mapping.load(page * PAGE, &mut bytes).map(|()| bytes)
-}
-
-/// A block of one word, over and over.
-fn block_of(word: [u8; 8]) -> Vec<u8> {
-    word.repeat(PAGE as usize / 8)
-}
-
-fn for_every_design(test: impl Fn(MappingLock, PageTables)) {
-    for design in MappingLock::ALL {
-        for tables in TABLES {
-            println!("mapping lock {design}, {tables:?} page tables");
-            test(design, tables);
-        }
-    }
+fn hole(design: MappingLock, tables: PageTables) -> Stage {
+    Stage::new(design, tables, FILE_BYTES)
 }
 
 /// Every coherent design makes the second actor wait; the others let it pass.
@@ -122,7 +38,7 @@ fn assert_waited(stage: &Stage, design: MappingLock) {
 
 /// The fault is on the middle one of the pages that are written.
 fn race_write_against_read_fault(design: MappingLock, tables: PageTables) -> (Stage, Mapping) {
-    let stage = Stage::new(design, tables);
+    let stage = hole(design, tables);
     let mapping = stage.map();
     stage.choreography.perform(
         || load(&mapping, 1).unwrap(),
@@ -245,7 +161,7 @@ fn under_none_the_write_finds_nothing_to_wait_for() {
 #[test]
 fn a_fault_that_is_over_before_the_write_is_found_by_all_but_none() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         let middle_of_the_write = match design {
             MappingLock::None => Point::Invalidated,
@@ -283,7 +199,7 @@ fn a_fault_that_is_over_before_the_write_is_found_by_all_but_none() {
 #[test]
 fn a_store_that_meets_a_read_fault_is_loaded_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || load(&mapping, 1).unwrap(),
@@ -305,7 +221,7 @@ fn a_store_that_meets_a_read_fault_is_loaded_unless_the_design_is_incoherent() {
 #[test]
 fn a_store_in_one_mapping_is_loaded_in_another_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (reader, writer) = (stage.map(), stage.map());
         stage.choreography.perform(
             || load(&reader, 1).unwrap(),
@@ -327,7 +243,7 @@ fn a_store_in_one_mapping_is_loaded_in_another_unless_the_design_is_incoherent()
 #[test]
 fn a_store_replaces_the_zero_page_in_every_mapping() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (reader, writer) = (stage.map(), stage.map());
         assert_eq!(stage.seen(&reader, 1), Seen::both(ZERO));
         assert_eq!(stage.seen(&writer, 1), Seen::both(ZERO));
@@ -347,7 +263,7 @@ fn a_store_replaces_the_zero_page_in_every_mapping() {
 #[test]
 fn no_store_of_two_that_fault_on_one_hole_is_lost() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (one, two) = (stage.map(), stage.map());
         stage.choreography.perform(
             || one.store(PAGE, &OLD).unwrap(),
@@ -375,7 +291,7 @@ fn no_store_of_two_that_fault_on_one_hole_is_lost() {
 #[test]
 fn neither_a_write_nor_a_store_that_meet_on_one_hole_is_lost() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || mapping.store(PAGE, &OLD).unwrap(),
@@ -425,7 +341,7 @@ fn is_all(file: &File, word: [u8; 8]) -> bool {
 fn a_punched_page_never_shows_another_files_data_unless_the_design_is_incoherent() {
     const SECRET: [u8; 8] = *b"secrets!";
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
         let (loaded, ()) = stage.choreography.perform(
@@ -463,7 +379,7 @@ fn a_punched_page_never_shows_another_files_data_unless_the_design_is_incoherent
 #[test]
 fn a_page_cut_off_under_a_fault_is_gone_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
         let (loaded, ()) = stage
@@ -504,7 +420,7 @@ fn a_page_cut_off_under_a_fault_is_gone_unless_the_design_is_incoherent() {
 #[test]
 fn a_store_cut_off_under_its_fault_does_not_come_back_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         let (stored, ()) = stage.choreography.perform(
             || mapping.store(PAGE, &NEW),
@@ -532,7 +448,7 @@ fn a_store_cut_off_under_its_fault_does_not_come_back_unless_the_design_is_incoh
 #[test]
 fn a_store_that_meets_a_punch_is_either_there_or_not() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || mapping.store(PAGE, &NEW).unwrap(),

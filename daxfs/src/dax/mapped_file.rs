@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use daxfs_pmem::{Access, FaultError, Frame};
 
 use super::entry::{Dirtiness, Entry, Size};
-use super::entry_tree::{EntryTree, LockedEntry, Removal};
+use super::entry_tree::{EntryTree, Held, LockedEntry, Removal};
 use super::fault::{PageFault, Request, Seen, Stop};
 use super::settings::{EntrySizes, Settings, Unmapping};
 use super::windows::Windows;
@@ -29,7 +29,7 @@ use crate::gate::Transaction;
 use crate::inode::Inode;
 use crate::inode::block_map::{BlockMap, Found};
 use crate::run::Run;
-use crate::schedule::Point;
+use crate::schedule::{Mistake, Point};
 use crate::volume::Volume;
 
 /// An open file without its locks.
@@ -235,6 +235,9 @@ impl MappedFile {
         mut prepared: Prepared<'_>,
     ) -> Result<Seen, Stop> {
         let run = prepared.run();
+        if self.volume.makes(Mistake::WriteFaultReplaces) {
+            self.blocks.remove(request.pages());
+        }
         let inserted = self.insert(transaction, request.pages().start, run);
         prepared.keep_rest(inserted);
         if inserted == run.len_blocks {
@@ -290,7 +293,10 @@ impl MappedFile {
     /// Puts what was seen into the faulting page table, where `before` was the entry until now. A
     /// block that takes the place of a hole first takes the zero page out of every window.
     pub(crate) fn map(&self, request: &Request<'_>, seen: Seen, before: Entry) -> Result<(), Stop> {
-        let (fault, pages) = (request.fault, request.pages());
+        let (fault, mut pages) = (request.fault, request.pages());
+        if seen == Seen::Hole && self.volume.makes(Mistake::LargeOverSmall) {
+            pages = Size::Large.around(fault.page);
+        }
         let frame = match seen {
             Seen::Hole => Frame::Zero,
             Seen::Block(block) => {
@@ -306,13 +312,14 @@ impl MappedFile {
             }
         };
         let window_page = pages.start - fault.window_first_page;
+        let len_pages = pages.end - pages.start;
         fault
             .table
-            .map(window_page, request.size.pages(), frame)
+            .map(window_page, len_pages, frame)
             .or_else(|_| {
                 // Too many address ranges: translations may always be dropped.
                 fault.table.unmap(0, fault.table.len_pages())?;
-                fault.table.map(window_page, request.size.pages(), frame)
+                fault.table.map(window_page, len_pages, frame)
             })
             .map_err(|_| FaultError::Device)?;
         self.volume.reached(Point::FaultInstalled, fault.page);
@@ -326,8 +333,12 @@ impl MappedFile {
     /// where there was no entry.
     pub(crate) fn invalidate(&self, pages: Range<u64>, removal: Removal) -> Result<()> {
         let units = self.units_of(pages.clone());
+        let held = match self.volume.makes(Mistake::InvalidationSkipsLocked) {
+            true => Held::PassBy,
+            false => Held::WaitFor,
+        };
         for edge in edges(&units) {
-            self.break_up(edge, removal)?;
+            self.break_up_if(edge, removal, held)?;
         }
         // Released before the entries go: see `install_locked`.
         self.invalidating.fetch_add(1, Ordering::AcqRel);
@@ -335,15 +346,20 @@ impl MappedFile {
         let mut hull: Option<Range<u64>> = None;
         let mut result = Ok(());
         self.entries
-            .remove(units, removal, before_wait, |found| match self.unmapping {
-                Unmapping::Once => {
-                    let start = hull.as_ref().map_or(found.start, |hull| hull.start);
-                    hull = Some(start..found.end);
+            .remove(units, removal, held, before_wait, |found| {
+                match self.unmapping {
+                    Unmapping::Once => {
+                        let start = hull.as_ref().map_or(found.start, |hull| hull.start);
+                        hull = Some(start..found.end);
+                    }
+                    Unmapping::EachEntry if result.is_ok() => result = self.windows.unmap(found),
+                    Unmapping::EachEntry => {}
                 }
-                Unmapping::EachEntry if result.is_ok() => result = self.windows.unmap(found),
-                Unmapping::EachEntry => {}
             });
         self.volume.reached(Point::EntriesRemoved, pages.start);
+        if self.volume.makes(Mistake::RemovalLeavesMapped) && removal == Removal::All {
+            hull = None;
+        }
         if let Some(hull) = hull {
             result = self.windows.unmap(hull);
         }
@@ -356,13 +372,22 @@ impl MappedFile {
     /// Makes a 2 MiB entry give way to 4 KiB ones of which some differ, if there is one around
     /// `page`. That of a hole goes whole, as in Linux: the next faults enter small ones. One with
     /// blocks is divided, if some of its blocks go; the rest stays mapped and, if it was, dirty.
-    pub(crate) fn break_up(&self, page: u64, removal: Removal) -> Result<()> {
+    pub(crate) fn break_up(&self, page: u64) -> Result<()> {
+        self.break_up_if(page, Removal::All, Held::WaitFor)
+    }
+
+    fn break_up_if(&self, page: u64, removal: Removal, held: Held) -> Result<()> {
+        if held == Held::PassBy && !self.entries.get(page).is_free() {
+            return Ok(());
+        }
         let before_wait = || self.volume.reached(Point::LockWait, page);
         let Some(locked) = self.entries.lock_if_large(page, before_wait) else {
             return Ok(());
         };
         if locked.value().is_zero() {
-            self.windows.unmap(Size::Large.around(page))?;
+            if !self.volume.makes(Mistake::BreakUpLeavesMapped) {
+                self.windows.unmap(Size::Large.around(page))?;
+            }
             locked.unlock(Entry::NONE);
         } else if removal == Removal::All {
             locked.divide();

@@ -64,7 +64,7 @@ use super::wait_table::{Turn, WaitCounts, Wants, load};
 use crate::radix::Radix;
 use crate::run::Run;
 pub(crate) use lock::{LockedEntry, Refused, SharedEntry};
-pub(crate) use removal::Removal;
+pub(crate) use removal::{Held, Removal};
 use segment::Segment;
 
 const SEGMENT_PAGES: u64 = Size::Large.pages();

@@ -25,6 +25,15 @@ pub(crate) enum Removal {
     Holes,
 }
 
+/// What an invalidation does about an entry that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Waits for it.
+    WaitFor,
+    /// Passes it by: a mistake, for tests.
+    PassBy,
+}
+
 impl EntryTree {
     /// Removes the entries of `pages`, waiting for each that somebody holds; calls `before_wait`
     /// before each wait, and `found` with the pages of each entry, removed or not. A large entry
@@ -34,6 +43,7 @@ impl EntryTree {
         &self,
         pages: Range<u64>,
         removal: Removal,
+        held: Held,
         mut before_wait: impl FnMut(),
         mut found: impl FnMut(Range<u64>),
     ) {
@@ -45,7 +55,7 @@ impl EntryTree {
             if !whole.is_divided() {
                 let stays = removal == Removal::Holes && whole.device_block().is_some();
                 if (is_whole || stays)
-                    && self.remove_word(&segment.whole, removal, &mut before_wait)
+                    && self.remove_word(&segment.whole, removal, held, &mut before_wait)
                 {
                     found(pages.clone());
                 }
@@ -56,7 +66,8 @@ impl EntryTree {
             }
             for page in pages {
                 let word = segment.page(page);
-                if word.is_some_and(|word| self.remove_word(word, removal, &mut before_wait)) {
+                if word.is_some_and(|word| self.remove_word(word, removal, held, &mut before_wait))
+                {
                     found(page..page + 1);
                 }
             }
@@ -71,12 +82,16 @@ impl EntryTree {
         &self,
         word: &AtomicU64,
         removal: Removal,
+        held: Held,
         before_wait: &mut impl FnMut(),
     ) -> bool {
         let mut turn = Turn::new(word, &self.counts);
         loop {
             let value = load(word);
             if value.is_none() || value.is_divided() {
+                return false;
+            }
+            if !value.is_free() && held == Held::PassBy {
                 return false;
             }
             if !value.is_free() {
@@ -135,7 +150,7 @@ impl LockedEntry<'_> {
 }
 
 /// Makes a divided segment none if it has no small entries left.
-fn undivide(segment: &Segment) {
+pub(super) fn undivide(segment: &Segment) {
     let divided = Entry::DIVIDED;
     let closed = divided.locked(Size::Large);
     // Sequentially consistent, with the fence, against the locker's: see the module.

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::dax::entry::Dirtiness;
+use crate::dax::wait_table::{is_free, sleepers, undisturbed};
 
 fn never() {
     panic!("nobody holds the entry");
@@ -21,7 +22,9 @@ fn large_block(block: u64, dirtiness: Dirtiness) -> Entry {
 /// Removes all entries of `pages` and says which there were.
 fn remove(tree: &EntryTree, pages: Range<u64>) -> Vec<Range<u64>> {
     let mut found = Vec::new();
-    tree.remove(pages, Removal::All, never, |pages| found.push(pages));
+    tree.remove(pages, Removal::All, Held::WaitFor, never, |pages| {
+        found.push(pages);
+    });
     found
 }
 
@@ -57,6 +60,7 @@ fn removal_finds_each_entry_and_stays_within_the_range() {
 
 #[test]
 fn the_lock_excludes() {
+    let _alone = undisturbed();
     for size in [Size::Small, Size::Large] {
         let tree = EntryTree::default();
         let inside = AtomicBool::new(false);
@@ -105,7 +109,9 @@ fn a_removal_of_holes_keeps_blocks_and_finds_them() {
     tree.enter(512, large_block(1024, Dirtiness::Clean))
         .unwrap();
     let mut found = Vec::new();
-    tree.remove(0..600, Removal::Holes, never, |pages| found.push(pages));
+    tree.remove(0..600, Removal::Holes, Held::WaitFor, never, |pages| {
+        found.push(pages);
+    });
     assert_eq!(found, [1..2, 2..3, 512..600]);
     assert_eq!(tree.get(1), block(600, Dirtiness::Dirty));
     assert_eq!(tree.get(2), Entry::NONE);
@@ -188,49 +194,93 @@ fn a_segment_is_whole_again_when_all_of_it_is_removed() {
     assert!(tree.lock(0, Size::Large, never).is_ok());
 }
 
-/// Lockers of either size and a remover of all: a small holder and a large one never meet.
+/// Invariant 3, the undivider's side: a small word is locked and has no value yet.
+#[test]
+fn a_segment_with_a_locked_small_entry_stays_divided() {
+    let tree = EntryTree::default();
+    let locked = tree.lock(5, Size::Small, never).unwrap();
+    removal::undivide(tree.segment(0).unwrap());
+    assert!(tree.is_divided(0));
+    drop(locked);
+    removal::undivide(tree.segment(0).unwrap());
+    assert!(!tree.is_divided(0));
+}
+
+/// Invariant 3, the locker's side: he has seen the segment divided, and while he waits for the
+/// small word everything is removed and somebody locks the whole.
+#[test]
+fn a_locker_of_a_small_entry_sees_that_the_segment_was_made_whole() {
+    let tree = EntryTree::default();
+    let mut small = Some(tree.lock(5, Size::Small, never).unwrap());
+    let mut large = None;
+    let mut waits = 0;
+    let locked = tree.lock(5, Size::Small, || {
+        waits += 1;
+        if small.take().is_some() {
+            drop(remove(&tree, 0..512));
+            large = Some(tree.lock(0, Size::Large, never).unwrap());
+        } else {
+            assert!(large.take().is_some(), "he waits for the whole");
+        }
+    });
+    assert_eq!(locked.unwrap().value(), Entry::NONE);
+    assert_eq!(waits, 2);
+    assert!(large.is_none(), "both sizes are held");
+    assert!(tree.is_divided(0));
+}
+
+/// Lockers of either size and a remover of all: a small holder and a large one never meet, though
+/// the segment is divided and made whole all the time. Whoever holds dawdles.
 #[test]
 fn holders_of_both_sizes_exclude_each_other_while_the_segment_changes() {
+    const ROUNDS: u64 = 1_000;
+    let _alone = undisturbed();
     let tree = EntryTree::default();
-    let smalls = AtomicU64::new(0);
-    let large = AtomicBool::new(false);
+    let (smalls, large) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (busy, both) = (AtomicU64::new(2), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for number in 0..2 {
-            let (tree, smalls, large) = (&tree, &smalls, &large);
+            let (tree, smalls, large, busy) = (&tree, &smalls, &large, &busy);
             scope.spawn(move || {
-                for round in 0..20_000 {
-                    match tree.lock(number * 70 + round % 3, Size::Small, || {}) {
-                        Ok(locked) => {
-                            smalls.fetch_add(1, Ordering::SeqCst);
-                            assert!(!large.load(Ordering::SeqCst), "both sizes are held");
-                            smalls.fetch_sub(1, Ordering::SeqCst);
-                            locked.unlock(zero(Size::Small));
-                        }
-                        Err(refused) => assert_eq!(refused, Refused::LargeInTheWay),
+                for _ in 0..ROUNDS {
+                    if let Ok(locked) = tree.lock(number * 70, Size::Small, || {}) {
+                        smalls.fetch_add(1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        assert!(!large.load(Ordering::SeqCst), "both sizes are held");
+                        smalls.fetch_sub(1, Ordering::SeqCst);
+                        drop(locked);
                     }
                 }
+                busy.fetch_sub(1, Ordering::SeqCst);
             });
         }
         scope.spawn(|| {
-            for _ in 0..20_000 {
+            while busy.load(Ordering::SeqCst) > 0 {
                 if let Ok(locked) = tree.lock(0, Size::Large, || {}) {
                     large.store(true, Ordering::SeqCst);
+                    std::thread::yield_now();
                     assert_eq!(smalls.load(Ordering::SeqCst), 0, "both sizes are held");
                     large.store(false, Ordering::SeqCst);
-                    locked.unlock(zero(Size::Large));
+                    both.fetch_add(1, Ordering::Relaxed);
+                    drop(locked);
                 }
             }
         });
-        for _ in 0..20_000 {
-            tree.remove(0..512, Removal::All, || {}, |_| {});
+        while busy.load(Ordering::SeqCst) > 0 {
+            tree.remove(0..512, Removal::All, Held::WaitFor, || {}, |_| {});
         }
     });
+    assert!(
+        both.load(Ordering::Relaxed) > 0,
+        "no large one was ever held"
+    );
 }
 
 // ---- Waiting ------------------------------------------------------------------------------------
 
 #[test]
 fn removal_waits_for_a_locked_entry() {
+    let _alone = undisturbed();
     for size in [Size::Small, Size::Large] {
         let tree = EntryTree::default();
         let locked = tree.lock(7, size, never).unwrap();
@@ -240,7 +290,9 @@ fn removal_waits_for_a_locked_entry() {
             let remover = scope.spawn(move || {
                 let mut found = Vec::new();
                 let before_wait = || waiting.send(()).unwrap();
-                tree.remove(0..512, Removal::All, before_wait, |pages| found.push(pages));
+                tree.remove(0..512, Removal::All, Held::WaitFor, before_wait, |pages| {
+                    found.push(pages);
+                });
                 found
             });
             wait_seen.recv().unwrap();
@@ -254,6 +306,7 @@ fn removal_waits_for_a_locked_entry() {
 
 #[test]
 fn sharers_meet_and_a_locker_waits_for_the_last_of_them() {
+    let _alone = undisturbed();
     let tree = EntryTree::default();
     tree.enter(7, block(600, Dirtiness::Clean)).unwrap();
     let admits = |entry: Entry| entry.device_block().is_some();
@@ -281,6 +334,7 @@ fn sharers_meet_and_a_locker_waits_for_the_last_of_them() {
 /// the wake-up is for another. Here they want it in every way there is, and it is removed.
 #[test]
 fn everybody_who_waits_for_a_large_entry_goes_on_when_it_is_removed() {
+    let _alone = undisturbed();
     for _ in 0..200 {
         let tree = EntryTree::default();
         let locked = tree.lock(0, Size::Large, never).unwrap();
@@ -295,7 +349,7 @@ fn everybody_who_waits_for_a_large_entry_goes_on_when_it_is_removed() {
                         0 => drop(tree.lock(page, Size::Small, wait)),
                         1 => drop(tree.lock(page, Size::Large, wait)),
                         2 => drop(tree.share(page, |_| true, wait)),
-                        _ => tree.remove(0..512, Removal::All, wait, |_| {}),
+                        _ => tree.remove(0..512, Removal::All, Held::WaitFor, wait, |_| {}),
                     }
                 });
             }
@@ -310,6 +364,7 @@ fn everybody_who_waits_for_a_large_entry_goes_on_when_it_is_removed() {
 /// One unlock wakes one of those who want the entry for themselves: as many wake-ups as waits.
 #[test]
 fn an_unlock_wakes_one_of_those_who_want_it_alone() {
+    let _alone = undisturbed();
     const WAITERS: u64 = 6;
     let tree = EntryTree::default();
     let locked = tree.lock(3, Size::Small, never).unwrap();
@@ -327,7 +382,7 @@ fn an_unlock_wakes_one_of_those_who_want_it_alone() {
         for _ in 0..WAITERS {
             wait_seen.recv().unwrap();
         }
-        while crate::dax::wait_table::sleepers(tree.word_of(3)) < WAITERS as usize {
+        while sleepers(tree.word_of(3)) < WAITERS as usize {
             std::thread::yield_now();
         }
         locked.unlock(zero(Size::Small));
@@ -340,18 +395,19 @@ fn an_unlock_wakes_one_of_those_who_want_it_alone() {
 /// a queue.
 #[test]
 fn a_sleeper_holds_up_nobody_who_wants_another_entry() {
+    let _alone = undisturbed();
     let tree = EntryTree::default();
     let locked = tree.lock(0, Size::Small, never).unwrap();
     std::thread::scope(|scope| {
         let sleeper = scope.spawn(|| drop(tree.lock(0, Size::Small, || {})));
-        while crate::dax::wait_table::sleepers(tree.word_of(0)) == 0 {
+        while sleepers(tree.word_of(0)) == 0 {
             std::thread::yield_now();
         }
         // More entries than there are queues: some share his.
         for page in 1..4096 {
             drop(tree.lock(page, Size::Small, never).unwrap());
         }
-        assert!(crate::dax::wait_table::is_free(tree.word_of(0)));
+        assert!(is_free(tree.word_of(0)));
         assert!(!sleeper.is_finished());
         locked.unlock(Entry::NONE);
     });

@@ -31,7 +31,6 @@ use std::ops::Range;
 
 use super::LockCounts;
 use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers};
-use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
@@ -59,7 +58,7 @@ impl EntryLocked {
     // ---- Break up -----------------------------------------------------------------------------
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
-        file.break_up(page, Removal::All)
+        file.break_up(page)
     }
 
     // ---- Find ---------------------------------------------------------------------------------

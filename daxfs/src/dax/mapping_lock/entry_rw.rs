@@ -41,7 +41,6 @@ use super::LockCounts;
 use super::steps::{
     lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers, share_entry,
 };
-use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
@@ -81,7 +80,7 @@ impl EntryShared {
     // ---- Break up -----------------------------------------------------------------------------
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
-        file.break_up(page, Removal::All)
+        file.break_up(page)
     }
 
     // ---- Find ---------------------------------------------------------------------------------

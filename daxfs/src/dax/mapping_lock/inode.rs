@@ -16,7 +16,6 @@ use std::sync::{PoisonError, RwLock};
 
 use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
@@ -55,7 +54,7 @@ impl InodeLocked {
     // ---- Break up -----------------------------------------------------------------------------
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
-        self.exclusive(file, page, || file.break_up(page, Removal::All))
+        self.exclusive(file, page, || file.break_up(page))
     }
 
     // ---- Find ---------------------------------------------------------------------------------

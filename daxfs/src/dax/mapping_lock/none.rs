@@ -13,7 +13,6 @@ use std::ops::Range;
 
 use super::LockCounts;
 use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate};
-use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
@@ -40,7 +39,7 @@ impl Unlocked {
     // ---- Break up -----------------------------------------------------------------------------
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
-        file.break_up(page, Removal::All)
+        file.break_up(page)
     }
 
     // ---- Find ---------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ use rangelock::{Granule, RangeLock};
 use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
 use crate::dax::entry::Size;
-use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
@@ -33,8 +32,8 @@ const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
 /// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
 /// it.
 const RANGES_AT_ONCE: usize = 64;
-/// What that takes beside the lock itself: 32 cache lines, one for two ranges.
-const RESERVED_BYTES: u64 = 2048;
+/// What that takes beside the lock itself, as an allocator has counted it.
+const RESERVED_BYTES: u64 = 3256;
 
 pub(crate) struct RangeLocked {
     lock: Box<RangeLock>,
@@ -76,7 +75,7 @@ impl RangeLocked {
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
         let pages = Size::Large.around(page);
-        self.exclusive(file, pages, || file.break_up(page, Removal::All))
+        self.exclusive(file, pages, || file.break_up(page))
     }
 
     // ---- Find ---------------------------------------------------------------------------------

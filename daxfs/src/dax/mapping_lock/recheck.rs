@@ -46,7 +46,7 @@ impl Rechecked {
     // ---- Break up -----------------------------------------------------------------------------
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
-        file.break_up(page, Removal::All)
+        file.break_up(page)
     }
 
     // ---- Find ---------------------------------------------------------------------------------
