@@ -370,3 +370,25 @@ fn reads_and_writes_cache_blocks_in_entries_under_entry_rw_alone() {
         assert_eq!(read(&stage.file, MIDDLE + 1), ZERO, "{design}");
     }
 }
+
+// ---- What it takes ------------------------------------------------------------------------------
+
+/// What `daxfs/docs/designs.md` says of the memory of each design.
+#[test]
+fn an_idle_file_takes_little_and_a_mapped_one_little_more() {
+    for design in MappingLock::ALL {
+        let stage = hole(design, PageTables::Software);
+        let idle = stage.file.lock_state();
+        println!("{design}: {idle:?}");
+        let most = match design {
+            MappingLock::Range => 4096,
+            _ => 128,
+        };
+        assert!(idle.bytes <= most, "{design}: {idle:?}");
+        load_all(&stage.map());
+        let mapped = stage.file.lock_state();
+        assert_eq!(mapped.entries, 2, "{design}");
+        assert!(mapped.bytes - idle.bytes < 4096, "{design}: {mapped:?}");
+        assert_eq!((mapped.waits, mapped.wakes), (0, 0), "{design}");
+    }
+}

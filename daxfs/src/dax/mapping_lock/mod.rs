@@ -15,7 +15,8 @@
 //! | `entry-rw` | D5 | as `entry`, with entries that are shared and cache the block map | [`entry_rw`] |
 //!
 //! Every design has the same methods under the same headings, made of the same steps
-//! ([`MappedFile`]), so that one can be read beside another:
+//! ([`MappedFile`]), so that one can be read beside another (`daxfs/docs/designs.md` does that for
+//! one write and one fault):
 //! * `fault`: answer a page fault;
 //! * `break_up`: make a 2 MiB entry give way to 4 KiB ones;
 //! * `find`: which block a read or a write finds;
