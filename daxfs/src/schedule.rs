@@ -21,6 +21,9 @@ pub enum Point {
     WriteBeforePublish,
     /// A write has put its new block into the block map, and invalidated nothing yet.
     WritePublished,
+    /// A write, truncate or punch has removed the mapping entries of its range, and has their
+    /// translations still to unmap.
+    EntriesRemoved,
     /// A write, truncate or punch has invalidated the mapping entries and page tables of its
     /// range.
     Invalidated,
@@ -28,9 +31,35 @@ pub enum Point {
     LockWait,
 }
 
+/// A mistake that others have made, which a test can ask for in order to see that it would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// An invalidation passes by the entries that somebody holds, instead of waiting for them
+    /// (claim C3 of the thread of 2017).
+    InvalidationSkipsLocked,
+    /// A write fault puts its block where another has put one since it looked (Linux before commit
+    /// 843172978bb9, 2015).
+    WriteFaultReplaces,
+    /// A fault on a hole maps 2 MiB of zeroes over what 4 KiB entries have mapped (Linux before
+    /// commit de14b9cb5e02, 2015, and again in 2018).
+    LargeOverSmall,
+    /// A 2 MiB entry of a hole gives way to a 4 KiB block and stays mapped (Linux before commit
+    /// cd656375f946, 2017).
+    BreakUpLeavesMapped,
+    /// The blocks of a truncated or punched range go before their translations do.
+    RemovalLeavesMapped,
+}
+
 /// Told of each [`Point`] that a thread reaches.
 pub trait Schedule: Send + Sync {
     /// The calling thread is at `point`, about the file's page `page` (its first, for a range).
     /// Returning lets it go on.
     fn reached(&self, point: Point, page: u64);
+
+    /// Whether the filesystem is to make a mistake. It corrupts files: for tests of tests alone.
+    fn makes(&self, mistake: Mistake) -> bool {
+        let _ = mistake;
+        false
+    }
 }

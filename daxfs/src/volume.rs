@@ -15,7 +15,7 @@ use crate::format::geometry::BLOCK_BYTES;
 use crate::gate::{Gate, Transaction};
 use crate::inode::{Inode, InodeTable};
 use crate::run::Run;
-use crate::schedule::{Point, Schedule};
+use crate::schedule::{Mistake, Point, Schedule};
 
 /// How often an operation that finds no space is tried.
 const RECLAIM_ATTEMPTS: u32 = 4;
@@ -67,6 +67,12 @@ impl Volume {
         if let Some(schedule) = &self.schedule {
             schedule.reached(point, page);
         }
+    }
+
+    /// Whether the schedule, if there is one, wants a mistake.
+    pub(crate) fn makes(&self, mistake: Mistake) -> bool {
+        let schedule = self.schedule.as_ref();
+        schedule.is_some_and(|schedule| schedule.makes(mistake))
     }
 
     /// Whether anybody wants to know of waits before they happen.

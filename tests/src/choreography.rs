@@ -11,6 +11,9 @@
 //!   goes on <---------------------------- LockWait, or finished
 //! ```
 //!
+//! Who is held where can also be said for each performance ([`Hold`]): so a write can be held in
+//! its middle, and one that is held can in turn hold the other.
+//!
 //! So a design that lets the second pass gets the interleaving of the race, one that makes it wait
 //! gets the other, and neither needs a clock. It is the same choreography for all designs.
 //!
@@ -23,7 +26,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use daxfs::schedule::{Point, Schedule};
+use daxfs::schedule::{Mistake, Point, Schedule};
 
 use crate::fixture::Numbers;
 
@@ -48,19 +51,48 @@ pub enum Step {
     Finished,
 }
 
+/// Holds an actor the first time that it reaches a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// Who is held.
+    pub actor: Actor,
+    /// Where.
+    pub at: Point,
+    /// The other goes so far; or until it waits for a lock of the design, or has finished.
+    pub until: Option<Point>,
+}
+
+/// The usual: the first is held where its fault has looked up, until the second cannot go on.
+const FIRST_HAS_LOOKED_UP: Hold = Hold {
+    actor: Actor::First,
+    at: Point::FaultLookedUp,
+    until: None,
+};
+
 thread_local! {
     // Without a destructor, so that it can be read in a signal handler.
     static ACTOR: Cell<Option<Actor>> = const { Cell::new(None) };
 }
 
-/// Two actors, the first of which is held at its first [`Point::FaultLookedUp`].
+/// Two actors, held by turns.
 #[derive(Debug, Default)]
 pub struct Choreography {
+    holds: Mutex<Vec<Hold>>,
+    mistake: Option<Mistake>,
     history: Mutex<Vec<(Actor, Step)>>,
     changed: Condvar,
 }
 
 impl Choreography {
+    /// A choreography during which the filesystem makes a mistake.
+    #[must_use]
+    pub fn with_mistake(mistake: Option<Mistake>) -> Self {
+        Self {
+            mistake,
+            ..Self::default()
+        }
+    }
+
     /// Runs both actors as the module says and returns what they return.
     ///
     /// # Panics
@@ -70,8 +102,24 @@ impl Choreography {
         first: impl FnOnce() -> A + Send,
         second: impl FnOnce() -> B + Send,
     ) -> (A, B) {
+        self.perform_with(&[FIRST_HAS_LOOKED_UP], first, second)
+    }
+
+    /// The same with other holds. The second starts when the first is held.
+    ///
+    /// # Panics
+    /// If the first actor is never held; if `holds` does not begin with one of the first actor; if
+    /// an actor panics.
+    pub fn perform_with<A: Send, B: Send>(
+        &self,
+        holds: &[Hold],
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        assert_eq!(holds[0].actor, Actor::First, "{holds:?}");
         self.history().clear();
-        let held = (Actor::First, Step::Reached(Point::FaultLookedUp));
+        *self.holds() = holds.to_vec();
+        let held = (Actor::First, Step::Reached(holds[0].at));
         let results = std::thread::scope(|scope| {
             let first = scope.spawn(|| self.act(Actor::First, first));
             let second = scope.spawn(|| {
@@ -87,8 +135,10 @@ impl Choreography {
         });
         assert!(
             self.history().contains(&held),
-            "the first actor never faulted"
+            "the first actor never reached {:?}",
+            holds[0].at
         );
+        self.holds().clear();
         results
     }
 
@@ -102,8 +152,14 @@ impl Choreography {
     /// Whether the second actor was seen to wait for a lock of the design.
     #[must_use]
     pub fn second_waited(&self) -> bool {
+        self.waited(Actor::Second)
+    }
+
+    /// Whether `actor` was seen to wait for a lock of the design.
+    #[must_use]
+    pub fn waited(&self, actor: Actor) -> bool {
         self.history()
-            .contains(&(Actor::Second, Step::Reached(Point::LockWait)))
+            .contains(&(actor, Step::Reached(Point::LockWait)))
     }
 
     /// When `actor` first did `step`, as an index into [`Choreography::steps`].
@@ -147,21 +203,39 @@ impl Choreography {
         drop(met.unwrap_or_else(PoisonError::into_inner));
     }
 
+    fn holds(&self) -> MutexGuard<'_, Vec<Hold>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn history(&self) -> MutexGuard<'_, Vec<(Actor, Step)>> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Schedule for Choreography {
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
     fn reached(&self, point: Point, _page: u64) {
         let Some(actor) = ACTOR.get() else {
             return;
         };
         let new = self.note(actor, Step::Reached(point));
-        if new && actor == Actor::First && point == Point::FaultLookedUp {
-            let waits = (Actor::Second, Step::Reached(Point::LockWait));
-            let finished = (Actor::Second, Step::Finished);
-            self.wait_until(|history| history.contains(&waits) || history.contains(&finished));
+        let holds = self.holds();
+        let hold = holds
+            .iter()
+            .find(|hold| hold.actor == actor && hold.at == point);
+        let hold = hold.filter(|_| new).copied();
+        drop(holds);
+        if let Some(hold) = hold {
+            let other = match actor {
+                Actor::First => Actor::Second,
+                Actor::Second => Actor::First,
+            };
+            let mut ends = vec![Step::Reached(Point::LockWait), Step::Finished];
+            ends.extend(hold.until.map(Step::Reached));
+            self.wait_until(|history| ends.iter().any(|end| history.contains(&(other, *end))));
         }
     }
 }
@@ -241,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "never faulted")]
+    #[should_panic(expected = "never reached")]
     fn a_first_that_does_not_fault_is_told() {
         Choreography::default().perform(|| (), || ());
     }

@@ -5,10 +5,12 @@
 //! | [`choreography`] | holds threads at named points, so that one interleaving happens every time |
 //! | [`fixture`] | devices and mounted filesystems, and numbers that look random |
 //! | [`model`] | an in-memory filesystem to compare with |
+//! | [`stage`] | a file on which threads meet, and what can be seen of it |
 //! | [`tree`] | trees of real files |
 #![forbid(unsafe_code)]
 
 pub mod choreography;
 pub mod fixture;
 pub mod model;
+pub mod stage;
 pub mod tree;

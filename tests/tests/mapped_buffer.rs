@@ -171,3 +171,48 @@ fn data_read_onto_itself_stays_and_so_does_a_hole() {
         }
     });
 }
+
+/// Two files, each written from a mapping of the other at the same time, onto data and into holes:
+/// each copy faults with its own I/O lock held, and waits for nothing that the other holds.
+#[test]
+fn two_files_are_written_from_mappings_of_each_other() {
+    const ROUNDS: usize = 30;
+    for mapping_lock in MappingLock::ALL {
+        println!("mapping lock {mapping_lock}");
+        let fs = mount(IoLock::Range, mapping_lock);
+        let files = ["/one", "/two"].map(|name| {
+            let file = fs.create(name).unwrap();
+            file.truncate(FILE_BYTES).unwrap();
+            file.write_all_at(&data(), 0).unwrap();
+            file
+        });
+        let mappings = [0, 1].map(|file| files[file].map(MapOptions::new(FILE_BYTES)).unwrap());
+        for _ in 0..ROUNDS {
+            for file in &files {
+                file.punch_hole(2 * PAGE as u64, FILE_BYTES).unwrap();
+            }
+            for mapping in &mappings {
+                mapping.release(0, FILE_BYTES).unwrap();
+            }
+            let meet = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for number in 0..2 {
+                    let (file, mapping, meet) = (&files[number], &mappings[1 - number], &meet);
+                    scope.spawn(move || {
+                        meet.wait();
+                        // SAFETY: the writers are `write_at`, which copies opaquely; the mapping
+                        // lives.
+                        let buffer = unsafe { memory(mapping, 0, 4 * PAGE) };
+                        file.write_all_at(buffer, 4 * PAGE as u64).unwrap();
+                        file.write_all_at(&buffer[..2 * PAGE], 0).unwrap();
+                    });
+                }
+            });
+            for (file, mapping) in files.iter().zip(&mappings) {
+                assert!(contents(file, mapping, 0, 2 * PAGE) == data());
+                assert!(contents(file, mapping, 4 * PAGE, 2 * PAGE) == data());
+                assert!(contents(file, mapping, 6 * PAGE, 2 * PAGE) == vec![0; 2 * PAGE]);
+            }
+        }
+    }
+}

@@ -1,118 +1,35 @@
 //! The races of the thread of April 2017, each forced every time, under every mapping lock.
 //!
 //! One choreography for all ([`Choreography`]): a fault is held where it has looked the block map
-//! up and entered nothing; something else happens; the fault goes on. Under `none` the tests
-//! **assert the corruption**: they are what shows that the tests of the other designs can fail.
+//! up and entered nothing; something else happens; the fault goes on. Under `none` and `recheck`
+//! the tests **assert the corruption**: they are what shows that the tests of the other designs can
+//! fail.
 //!
 //! Both kinds of page tables run. Touches anonymous memory only; takes no locks but the
 //! choreography's.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
 use daxfs::schedule::Point;
-use daxfs::{Error, File, Filesystem, MapOptions, Mapping, MappingLock, MountOptions, PageTables};
-use daxfs_tests::choreography::{Actor, Choreography, Step};
-use daxfs_tests::fixture::formatted;
+use daxfs::{Error, File, Filesystem, Mapping, MappingLock, PageTables};
+use daxfs_tests::choreography::{Actor, Hold, Step};
+use daxfs_tests::stage::{
+    NEW, OLD, PAGE, Seen, Stage, TABLES, ZERO, block_of, for_every_design, load,
+};
 
-const PAGE: u64 = 4096;
 const FILE_BYTES: u64 = 4 * PAGE;
 const DEVICE_BYTES: u64 = 16 << 20;
-const TABLES: [PageTables; 2] = [PageTables::Software, PageTables::Process];
 
 /// A mounted filesystem with a file that is a hole of four pages.
-struct Stage {
-    choreography: Arc<Choreography>,
-    fs: Filesystem,
-    file: File,
-    tables: PageTables,
+fn hole(design: MappingLock, tables: PageTables) -> Stage {
+    Stage::new(design, tables, FILE_BYTES)
 }
 
-impl Stage {
-    fn new(design: MappingLock, tables: PageTables) -> Self {
-        let choreography = Arc::new(Choreography::default());
-        let mut options = MountOptions::default();
-        options.mapping_lock = design;
-        options.schedule = Some(Arc::clone(&choreography) as _);
-        let fs = Filesystem::mount(formatted(DEVICE_BYTES), options).unwrap();
-        let file = fs.create("/file").unwrap();
-        file.truncate(FILE_BYTES).unwrap();
-        Self {
-            choreography,
-            fs,
-            file,
-            tables,
-        }
-    }
-
-    fn map(&self) -> Mapping {
-        let options = MapOptions {
-            page_tables: self.tables,
-            ..MapOptions::new(FILE_BYTES)
-        };
-        self.file.map(options).unwrap()
-    }
-
-    /// What `read_at` and a load say of the first bytes of a page.
-    fn seen(&self, mapping: &Mapping, page: u64) -> Seen {
-        Seen {
-            read: read(&self.file, page),
-            loaded: load(mapping, page).unwrap(),
-        }
-    }
-}
-
-/// The first bytes of a page, by both ways.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    read: [u8; 8],
-    loaded: [u8; 8],
-}
-
-impl Seen {
-    fn both(bytes: [u8; 8]) -> Self {
-        Self {
-            read: bytes,
-            loaded: bytes,
-        }
-    }
-}
-
-const ZERO: [u8; 8] = [0; 8];
-const OLD: [u8; 8] = *b"old data";
-const NEW: [u8; 8] = *b"new data";
-
-fn read(file: &File, page: u64) -> [u8; 8] {
-    let mut bytes = [0xEE; 8];
-    assert_eq!(file.read_at(&mut bytes, page * PAGE).unwrap(), 8);
-    bytes
-}
-
-fn load(mapping: &Mapping, page: u64) -> daxfs::Result<[u8; 8]> {
-    let mut bytes = [0xEE; 8];
-    mapping.load(page * PAGE, &mut bytes).map(|()| bytes)
-}
-
-/// A block of one word, over and over.
-fn block_of(word: [u8; 8]) -> Vec<u8> {
-    word.repeat(PAGE as usize / 8)
-}
-
-fn for_every_design(test: impl Fn(MappingLock, PageTables)) {
-    for design in MappingLock::ALL {
-        for tables in TABLES {
-            println!("mapping lock {design}, {tables:?} page tables");
-            test(design, tables);
-        }
-    }
-}
-
-/// Every design but `none` makes the second actor wait; `none` lets it pass.
+/// Every coherent design makes the second actor wait; the others let it pass.
 fn assert_waited(stage: &Stage, design: MappingLock) {
     let steps = stage.choreography.steps();
     assert_eq!(
         stage.choreography.second_waited(),
-        design != MappingLock::None,
+        design.is_coherent(),
         "{steps:?}"
     );
 }
@@ -121,7 +38,7 @@ fn assert_waited(stage: &Stage, design: MappingLock) {
 
 /// The fault is on the middle one of the pages that are written.
 fn race_write_against_read_fault(design: MappingLock, tables: PageTables) -> (Stage, Mapping) {
-    let stage = Stage::new(design, tables);
+    let stage = hole(design, tables);
     let mapping = stage.map();
     stage.choreography.perform(
         || load(&mapping, 1).unwrap(),
@@ -136,11 +53,11 @@ fn race_write_against_read_fault(design: MappingLock, tables: PageTables) -> (St
 }
 
 #[test]
-fn a_write_that_meets_a_read_fault_shows_in_the_mapping_except_under_none() {
+fn a_write_that_meets_a_read_fault_shows_in_the_mapping_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
         let (stage, mapping) = race_write_against_read_fault(design, tables);
         assert_waited(&stage, design);
-        if design != MappingLock::None {
+        if design.is_coherent() {
             assert_eq!(
                 stage.seen(&mapping, 1),
                 Seen::both(NEW),
@@ -157,16 +74,18 @@ fn a_write_that_meets_a_read_fault_shows_in_the_mapping_except_under_none() {
             "{tables:?}"
         );
 
-        // The corruption stays for the life of the mapping, whatever is written and synced.
+        // The corruption stays for the life of the mapping, whatever is written and synced; under
+        // `recheck` until the next write, which invalidates though it allocates nothing.
         stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
         stage.file.sync().unwrap();
+        let healed = design == MappingLock::Recheck;
         assert_eq!(
             stage.seen(&mapping, 1),
             Seen {
                 read: OLD,
-                loaded: ZERO
+                loaded: if healed { OLD } else { ZERO }
             },
-            "{tables:?}"
+            "{design}, {tables:?}"
         );
         assert_eq!(
             stage.seen(&stage.map(), 1),
@@ -179,10 +98,14 @@ fn a_write_that_meets_a_read_fault_shows_in_the_mapping_except_under_none() {
 /// Claim C3's first half: with the look-up under the entry lock, an invalidation that comes after
 /// the block map has changed waits for the entry, so it sees what the fault entered.
 #[test]
-fn under_entry_the_invalidation_waits_for_the_fault() {
+fn under_entry_and_entry_rw_the_invalidation_waits_for_the_fault() {
     use {Actor::First, Actor::Second, Step::Reached};
-    for tables in TABLES {
-        let (stage, _mapping) = race_write_against_read_fault(MappingLock::Entry, tables);
+    let designs = [MappingLock::Entry, MappingLock::EntryRw];
+    for (design, tables) in designs
+        .into_iter()
+        .flat_map(|design| TABLES.map(|t| (design, t)))
+    {
+        let (stage, _mapping) = race_write_against_read_fault(design, tables);
         let position = |actor, point| stage.choreography.position(actor, Reached(point));
         let order = [
             position(First, Point::FaultLookedUp),
@@ -233,23 +156,57 @@ fn under_none_the_write_finds_nothing_to_wait_for() {
     }
 }
 
+/// What `recheck` narrows: a fault that has entered the hole before the write is over. Under `none`
+/// the write has invalidated by then and does not look again.
+#[test]
+fn a_fault_that_is_over_before_the_write_is_found_by_all_but_none() {
+    for_every_design(|design, tables| {
+        let stage = hole(design, tables);
+        let mapping = stage.map();
+        let middle_of_the_write = match design {
+            MappingLock::None => Point::Invalidated,
+            _ => Point::WritePublished,
+        };
+        let holds = [
+            Hold {
+                actor: Actor::First,
+                at: Point::FaultLookedUp,
+                until: Some(middle_of_the_write),
+            },
+            Hold {
+                actor: Actor::Second,
+                at: middle_of_the_write,
+                until: None,
+            },
+        ];
+        let (loaded, ()) = stage.choreography.perform_with(
+            &holds,
+            || load(&mapping, 1).unwrap(),
+            || stage.file.write_all_at(&block_of(NEW), PAGE).unwrap(),
+        );
+        assert!(loaded == ZERO || loaded == NEW, "{loaded:?}");
+        let loaded = match design {
+            MappingLock::None => ZERO,
+            _ => NEW,
+        };
+        let expected = Seen { read: NEW, loaded };
+        assert_eq!(stage.seen(&mapping, 1), expected, "{design}, {tables:?}");
+    });
+}
+
 // ---- Race 2: a read fault against a write fault -------------------------------------------------
 
 #[test]
-fn a_store_that_meets_a_read_fault_is_loaded_except_under_none() {
+fn a_store_that_meets_a_read_fault_is_loaded_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || load(&mapping, 1).unwrap(),
             || mapping.store(PAGE, &NEW).unwrap(),
         );
         assert_waited(&stage, design);
-        let loaded = if design == MappingLock::None {
-            ZERO
-        } else {
-            NEW
-        };
+        let loaded = if design.is_coherent() { NEW } else { ZERO };
         let expected = Seen { read: NEW, loaded };
         assert_eq!(stage.seen(&mapping, 1), expected, "{design}, {tables:?}");
         stage.file.sync().unwrap();
@@ -262,20 +219,16 @@ fn a_store_that_meets_a_read_fault_is_loaded_except_under_none() {
 }
 
 #[test]
-fn a_store_in_one_mapping_is_loaded_in_another_except_under_none() {
+fn a_store_in_one_mapping_is_loaded_in_another_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (reader, writer) = (stage.map(), stage.map());
         stage.choreography.perform(
             || load(&reader, 1).unwrap(),
             || writer.store(PAGE, &NEW).unwrap(),
         );
         assert_waited(&stage, design);
-        let loaded = if design == MappingLock::None {
-            ZERO
-        } else {
-            NEW
-        };
+        let loaded = if design.is_coherent() { NEW } else { ZERO };
         let expected = Seen { read: NEW, loaded };
         assert_eq!(stage.seen(&reader, 1), expected, "{design}, {tables:?}");
         assert_eq!(
@@ -290,7 +243,7 @@ fn a_store_in_one_mapping_is_loaded_in_another_except_under_none() {
 #[test]
 fn a_store_replaces_the_zero_page_in_every_mapping() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (reader, writer) = (stage.map(), stage.map());
         assert_eq!(stage.seen(&reader, 1), Seen::both(ZERO));
         assert_eq!(stage.seen(&writer, 1), Seen::both(ZERO));
@@ -310,7 +263,7 @@ fn a_store_replaces_the_zero_page_in_every_mapping() {
 #[test]
 fn no_store_of_two_that_fault_on_one_hole_is_lost() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let (one, two) = (stage.map(), stage.map());
         stage.choreography.perform(
             || one.store(PAGE, &OLD).unwrap(),
@@ -338,7 +291,7 @@ fn no_store_of_two_that_fault_on_one_hole_is_lost() {
 #[test]
 fn neither_a_write_nor_a_store_that_meet_on_one_hole_is_lost() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || mapping.store(PAGE, &OLD).unwrap(),
@@ -385,10 +338,10 @@ fn is_all(file: &File, word: [u8; 8]) -> bool {
 /// A fault that looked before the hole was punched must not leave a freed block mapped: it becomes
 /// another file's. Under `none` the mapping shows that file's data, and stores into it.
 #[test]
-fn a_punched_page_never_shows_another_files_data_except_under_none() {
+fn a_punched_page_never_shows_another_files_data_unless_the_design_is_incoherent() {
     const SECRET: [u8; 8] = *b"secrets!";
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
         let (loaded, ()) = stage.choreography.perform(
@@ -401,7 +354,7 @@ fn a_punched_page_never_shows_another_files_data_except_under_none() {
 
         stage.fs.sync().unwrap();
         let other = fill_device(&stage.fs, SECRET);
-        if design != MappingLock::None {
+        if design.is_coherent() {
             assert_eq!(
                 stage.seen(&mapping, 1),
                 Seen::both(ZERO),
@@ -424,9 +377,9 @@ fn a_punched_page_never_shows_another_files_data_except_under_none() {
 }
 
 #[test]
-fn a_page_cut_off_under_a_fault_is_gone_except_under_none() {
+fn a_page_cut_off_under_a_fault_is_gone_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.file.write_all_at(&block_of(OLD), PAGE).unwrap();
         let (loaded, ()) = stage
@@ -440,7 +393,7 @@ fn a_page_cut_off_under_a_fault_is_gone_except_under_none() {
         );
 
         let past_the_end = load(&mapping, 1);
-        if design == MappingLock::None {
+        if !design.is_coherent() {
             assert!(
                 matches!(past_the_end, Ok(OLD)),
                 "{past_the_end:?}, {tables:?}"
@@ -452,11 +405,7 @@ fn a_page_cut_off_under_a_fault_is_gone_except_under_none() {
             );
         }
         stage.file.truncate(FILE_BYTES).unwrap();
-        let loaded = if design == MappingLock::None {
-            OLD
-        } else {
-            ZERO
-        };
+        let loaded = if design.is_coherent() { ZERO } else { OLD };
         let expected = Seen { read: ZERO, loaded };
         assert_eq!(
             stage.seen(&mapping, 1),
@@ -469,9 +418,9 @@ fn a_page_cut_off_under_a_fault_is_gone_except_under_none() {
 /// A write fault allocates; what it allocates past a new end of file would come back when the file
 /// grows.
 #[test]
-fn a_store_cut_off_under_its_fault_does_not_come_back_except_under_none() {
+fn a_store_cut_off_under_its_fault_does_not_come_back_unless_the_design_is_incoherent() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         let (stored, ()) = stage.choreography.perform(
             || mapping.store(PAGE, &NEW),
@@ -484,13 +433,9 @@ fn a_store_cut_off_under_its_fault_does_not_come_back_except_under_none() {
         );
 
         let is_left = stage.file.metadata().allocated_bytes > 0;
-        assert_eq!(is_left, design == MappingLock::None, "{design}, {tables:?}");
+        assert_eq!(is_left, !design.is_coherent(), "{design}, {tables:?}");
         stage.file.truncate(FILE_BYTES).unwrap();
-        let word = if design == MappingLock::None {
-            NEW
-        } else {
-            ZERO
-        };
+        let word = if design.is_coherent() { ZERO } else { NEW };
         assert_eq!(
             stage.seen(&mapping, 1),
             Seen::both(word),
@@ -503,7 +448,7 @@ fn a_store_cut_off_under_its_fault_does_not_come_back_except_under_none() {
 #[test]
 fn a_store_that_meets_a_punch_is_either_there_or_not() {
     for_every_design(|design, tables| {
-        let stage = Stage::new(design, tables);
+        let stage = hole(design, tables);
         let mapping = stage.map();
         stage.choreography.perform(
             || mapping.store(PAGE, &NEW).unwrap(),

@@ -53,7 +53,8 @@ pub(crate) struct BenchArgs {
     /// I/O locks for DWOM, DWOL, DRBM, DRBL: inode, range, none [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) io_lock: Vec<IoLock>,
-    /// Mapping locks for DMFM, DMWM, DWFM: none, entry, inode, range [default: all]
+    /// Mapping locks for DMFM, DMWM, DWFM: none, recheck, entry, inode, range,
+    /// entry-rw [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) mapping_lock: Vec<MappingLock>,
     /// Numbers of threads [default: 1, 2, 4 ... up to twice the cores]

@@ -205,13 +205,13 @@ mod tests {
         assert_eq!(plan.threads_max(), 4);
         assert_eq!(
             plan.designs().len(),
-            3 + 4 - 1,
+            3 + 6 - 1,
             "range with range is in both families"
         );
         for group in &plan.groups {
             let designs = match group.workload.varies() {
                 Varied::IoLock => 3,
-                Varied::MappingLock => 4,
+                Varied::MappingLock => 6,
             };
             assert_eq!(group.designs.len(), designs);
         }

@@ -36,7 +36,7 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
     let place = Workplace::new();
     let (table, json) = run_bench(&place, &["--threads", "2"]);
     let results = results(&json);
-    assert_eq!(results.len(), 4 * 3 + 3 * 4);
+    assert_eq!(results.len(), 4 * 3 + 3 * 6);
     for workload in ["DWOM", "DWOL", "DRBM", "DRBL"] {
         assert_eq!(
             texts(results, workload, "io_lock"),
@@ -45,9 +45,9 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
         assert_eq!(texts(results, workload, "mapping_lock"), ["range"; 3]);
     }
     for workload in ["DMFM", "DMWM", "DWFM"] {
-        let designs = ["none", "entry", "inode", "range"];
+        let designs = ["none", "recheck", "entry", "inode", "range", "entry-rw"];
         assert_eq!(texts(results, workload, "mapping_lock"), designs);
-        assert_eq!(texts(results, workload, "io_lock"), ["range"; 4]);
+        assert_eq!(texts(results, workload, "io_lock"), ["range"; 6]);
     }
     for result in results {
         let number = |field: &str| result[field].as_f64().expect(field);
@@ -162,7 +162,7 @@ fn an_existing_image_keeps_what_it_holds_and_nothing_is_added() {
         "2",
     ];
     let (_, json) = run_bench(&place, &options);
-    assert_eq!(results(&json).len(), 3 + 4);
+    assert_eq!(results(&json).len(), 3 + 6);
     assert_eq!(place.run(["ls", "a.img:/"]).succeeded(), "kept\n");
     assert_eq!(place.run(["cat", "a.img:/kept"]).succeeded(), "kept");
     place.run(["fsck", "a.img"]).succeeded();

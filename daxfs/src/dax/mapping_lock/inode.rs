@@ -11,46 +11,67 @@
 //! side under the shared lock is the same, since the block map cannot change.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use daxfs_pmem::FaultError;
-
+use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::dax::fault::{Request, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
+use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 #[derive(Default)]
 pub(crate) struct InodeLocked {
     lock: RwLock<()>,
+    waits: AtomicU64,
 }
 
 impl InodeLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        loop {
-            if let Some(prepared) = file.prepare_for(fault)? {
-                return self.exclusive(file, fault.page, || {
-                    let mut seen = file.look_up(fault)?;
-                    if fault.needs_block(seen) {
-                        let transaction = file.volume.gate.begin();
-                        seen = file.publish_prepared(&transaction, fault, prepared)?;
-                    }
-                    file.install(fault, seen)
-                });
-            }
-            let answered = self.shared(file, fault.page, || {
-                let seen = file.look_up(fault)?;
-                if fault.needs_block(seen) {
-                    return Ok(false);
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let Some(prepared) = file.prepare_for(request)? else {
+            return self.shared(file, request.fault.page, || {
+                let seen = file.look_up(request)?;
+                if request.needs_block(seen) {
+                    return Err(Stop::Again);
                 }
-                file.install(fault, seen).map(|()| true)
-            })?;
-            if answered {
-                return Ok(());
+                file.install(request, seen)
+            });
+        };
+        self.exclusive(file, request.fault.page, || {
+            let mut seen = file.look_up(request)?;
+            if request.needs_block(seen) {
+                let transaction = file.volume.gate.begin();
+                seen = file.publish_prepared(&transaction, request, prepared)?;
             }
-        }
+            file.install(request, seen)
+        })
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        self.exclusive(file, page, || file.break_up(page))
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        file.blocks.look_up(file_block, max_blocks)
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
     }
 
     // ---- Publish ------------------------------------------------------------------------------
@@ -75,18 +96,32 @@ impl InodeLocked {
     // ---- The lock -----------------------------------------------------------------------------
 
     fn shared<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
-        if file.volume.is_scheduled() && self.lock.try_read().is_err() {
-            file.volume.reached(Point::LockWait, page);
-        }
-        let _guard = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock.try_read().unwrap_or_else(|_| {
+            self.note_wait(file, page);
+            self.lock.read().unwrap_or_else(PoisonError::into_inner)
+        });
         section()
     }
 
     fn exclusive<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
-        if file.volume.is_scheduled() && self.lock.try_write().is_err() {
-            file.volume.reached(Point::LockWait, page);
-        }
-        let _guard = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock.try_write().unwrap_or_else(|_| {
+            self.note_wait(file, page);
+            self.lock.write().unwrap_or_else(PoisonError::into_inner)
+        });
         section()
+    }
+
+    fn note_wait(&self, file: &MappedFile, page: u64) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        file.volume.reached(Point::LockWait, page);
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        LockCounts {
+            bytes: size_of::<Self>() as u64,
+            waits: self.waits.load(Ordering::Relaxed),
+        }
     }
 }

@@ -15,20 +15,25 @@
 use std::ops::Range;
 use std::pin::pin;
 
-use daxfs_pmem::FaultError;
 use rangelock::{Granule, RangeLock};
 
+use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::dax::entry::Size;
+use crate::dax::fault::{Request, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
+use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 /// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
 const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
 
 /// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
-/// it: two kilobytes.
+/// it.
 const RANGES_AT_ONCE: usize = 64;
+/// What that takes beside the lock itself, as an allocator has counted it.
+const RESERVED_BYTES: u64 = 3256;
 
 pub(crate) struct RangeLocked {
     lock: Box<RangeLock>,
@@ -45,30 +50,49 @@ impl Default for RangeLocked {
 impl RangeLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        let pages = fault.unit(file);
-        loop {
-            if let Some(prepared) = file.prepare_for(fault)? {
-                return self.exclusive(file, pages, || {
-                    let mut seen = file.look_up(fault)?;
-                    if fault.needs_block(seen) {
-                        let transaction = file.volume.gate.begin();
-                        seen = file.publish_prepared(&transaction, fault, prepared)?;
-                    }
-                    file.install(fault, seen)
-                });
-            }
-            let answered = self.shared(file, pages.clone(), || {
-                let seen = file.look_up(fault)?;
-                if fault.needs_block(seen) {
-                    return Ok(false);
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let pages = request.pages();
+        let Some(prepared) = file.prepare_for(request)? else {
+            return self.shared(file, pages, || {
+                let seen = file.look_up(request)?;
+                if request.needs_block(seen) {
+                    return Err(Stop::Again);
                 }
-                file.install(fault, seen).map(|()| true)
-            })?;
-            if answered {
-                return Ok(());
+                file.install(request, seen)
+            });
+        };
+        self.exclusive(file, pages, || {
+            let mut seen = file.look_up(request)?;
+            if request.needs_block(seen) {
+                let transaction = file.volume.gate.begin();
+                seen = file.publish_prepared(&transaction, request, prepared)?;
             }
-        }
+            file.install(request, seen)
+        })
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        let pages = Size::Large.around(page);
+        self.exclusive(file, pages, || file.break_up(page))
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        file.blocks.look_up(file_block, max_blocks)
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
     }
 
     // ---- Publish ------------------------------------------------------------------------------
@@ -109,5 +133,14 @@ impl RangeLocked {
         let node = pin!(self.lock.node());
         let _guard = node.write(pages);
         section()
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        LockCounts {
+            bytes: (size_of::<Self>() + size_of::<RangeLock>()) as u64 + RESERVED_BYTES,
+            waits: self.lock.counters().waits,
+        }
     }
 }

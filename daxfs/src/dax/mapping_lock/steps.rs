@@ -2,9 +2,33 @@
 
 use std::ops::Range;
 
+use crate::dax::entry_tree::{LockedEntry, Removal, SharedEntry};
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::run::Run;
+use crate::schedule::Point;
+
+/// Locks the entry of a request.
+pub(super) fn lock_entry<'file>(
+    file: &'file MappedFile,
+    request: &Request<'_>,
+) -> Result<LockedEntry<'file>, Stop> {
+    let page = request.fault.page;
+    let before_wait = || file.volume.reached(Point::LockWait, page);
+    Ok(file.entries.lock(page, request.size, before_wait)?)
+}
+
+/// Holds the entry of a request shared, if it has the answer.
+pub(super) fn share_entry<'file>(
+    file: &'file MappedFile,
+    request: &Request<'_>,
+) -> Option<SharedEntry<'file>> {
+    let page = request.fault.page;
+    let before_wait = || file.volume.reached(Point::LockWait, page);
+    let has_answer = |entry| request.answer_of(entry).is_some();
+    file.entries.share(page, has_answer, before_wait)
+}
 
 /// Puts a write's blocks into the block map, in a transaction of its own, and then invalidates.
 pub(super) fn publish_and_invalidate(
@@ -12,21 +36,26 @@ pub(super) fn publish_and_invalidate(
     file_block: u64,
     fresh: &mut Prepared<'_>,
 ) -> Result<u64> {
-    let inserted = {
-        let transaction = file.volume.gate.begin();
-        file.insert(&transaction, file_block, fresh.run())
-    };
-    // Before anything can fail: what the block map has is no longer ours to give back.
-    fresh.keep_rest(inserted);
-    file.invalidate(file_block..file_block + inserted)?;
+    let inserted = publish(file, file_block, fresh);
+    // An entry with a block was made after the publication: it is the new one.
+    file.invalidate(file_block..file_block + inserted, Removal::Holes)?;
     Ok(inserted)
+}
+
+/// Puts a write's blocks into the block map, in a transaction of its own. Returns how many.
+pub(super) fn publish(file: &MappedFile, file_block: u64, fresh: &mut Prepared<'_>) -> u64 {
+    let transaction = file.volume.gate.begin();
+    let inserted = file.insert(&transaction, file_block, fresh.run());
+    // What the block map has is no longer ours to give back.
+    fresh.keep_rest(inserted);
+    inserted
 }
 
 /// Takes blocks out of the block map, in a transaction of its own, invalidates, and only then gives
 /// the blocks back.
 pub(super) fn remove_and_invalidate(file: &MappedFile, pages: Range<u64>) -> Result<()> {
     let removed = take_out(file, pages.clone());
-    file.invalidate(pages)?;
+    file.invalidate(pages, Removal::All)?;
     file.volume.allocator.free_after_checkpoint(removed);
     Ok(())
 }
@@ -38,7 +67,7 @@ pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>) -> Result<
     if removed.is_empty() {
         return Ok(());
     }
-    file.invalidate(pages)?;
+    file.invalidate(pages, Removal::All)?;
     file.volume.allocator.free_after_checkpoint(removed);
     Ok(())
 }
