@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`kind`] | which workloads there are |
 //! | [`args`] | the options and what their words mean |
+//! | [`design`] | the pairs of locks that are compared |
 //! | [`plan`] | which cells to measure, for how long, in which order |
 //! | [`stage`] | the images that the designs run on |
 //! | [`harness`] | runs threads for one slice of time and counts what they did |
 //! | [`workload`] | what the threads do |
+//! | [`cell`] | what was found in one cell, and how cells compare |
 //! | [`machine`] | what the numbers were measured on |
 //! | [`report`] | the table and the JSON |
 //!
@@ -23,6 +25,8 @@
 //! Touches images through the library. Workers synchronise with the harness only; see there.
 
 mod args;
+mod cell;
+mod design;
 mod harness;
 mod kind;
 mod machine;
@@ -36,9 +40,10 @@ use indicatif::ProgressBar;
 
 use crate::exit::{self, Outcome};
 use crate::progress;
+use cell::Cell;
 use harness::{Coherence, Cpus, SliceTime, Tally};
 use plan::{Group, Plan};
-use report::{Cell, Report};
+use report::Report;
 use stage::Stage;
 
 pub(crate) use args::BenchArgs;
@@ -120,7 +125,7 @@ fn measure_group(
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<Vec<Cell>> {
-    let new_cell = |&design| Cell::new(group.workload, design, group.threads);
+    let new_cell = |&design| Cell::new(group.workload, design, group.threads, group.block_bytes);
     let mut cells: Vec<Cell> = group.designs.iter().map(new_cell).collect();
     for slice in 0..plan.slices {
         for turn in 0..cells.len() {
@@ -152,6 +157,7 @@ fn run_slice(
         filesystem,
         directory,
         threads: group.threads,
+        block_bytes: group.block_bytes,
         page_tables: args.page_tables.into(),
     };
     let workload = workload::open(group.workload, &opening)?;

@@ -19,7 +19,8 @@ use daxfs::{
     Device, Error, FileKind, Filesystem, FormatOptions, IoLock, MountOptions, PersistenceChoice,
 };
 
-use super::plan::{Design, Plan};
+use super::design::Design;
+use super::plan::Plan;
 use super::workload;
 use crate::image::{self, Purpose};
 
