@@ -97,9 +97,12 @@ pub(crate) struct BenchArgs {
     /// Take less than 15 seconds, or one minute for a report, at the price of more noise
     #[arg(long, conflicts_with = "seconds")]
     pub(crate) quick: bool,
-    /// Page tables behind the mappings
-    #[arg(long, value_enum, default_value_t = PageTableChoice::Process)]
-    pub(crate) page_tables: PageTableChoice,
+    /// Page tables behind the mappings, separated by commas [default: process; in a report both]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    pub(crate) page_tables: Vec<PageTableChoice>,
+    /// Compare reads and writes under every mapping lock too; a report always does
+    #[arg(long)]
+    pub(crate) every_lock: bool,
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -110,6 +113,20 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
+    /// Whether reads and writes are compared under every lock.
+    pub(crate) fn compares_every_lock(&self) -> bool {
+        self.every_lock || self.report.is_some()
+    }
+
+    /// The page tables that faults are measured with; the first of them are those of all else.
+    pub(crate) fn page_tables(&self) -> Vec<PageTableChoice> {
+        match (self.page_tables.as_slice(), &self.report) {
+            ([], None) => vec![PageTableChoice::Process],
+            ([], Some(_)) => vec![PageTableChoice::Process, PageTableChoice::Software],
+            (asked, _) => asked.to_vec(),
+        }
+    }
+
     /// The sizes of block asked for, in bytes.
     pub(crate) fn block_sizes(&self) -> Vec<u64> {
         self.block_size.iter().map(ByteSize::as_u64).collect()

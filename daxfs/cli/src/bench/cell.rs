@@ -12,9 +12,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::args::PageTableChoice;
 use super::design::Design;
 use super::harness::{Coherence, Tally};
 use super::kind::{Timing, WorkloadKind};
+use super::plan::Group;
 
 /// One cell of the benchmark, while it is measured and after.
 pub(crate) struct Cell {
@@ -22,6 +24,7 @@ pub(crate) struct Cell {
     pub(crate) design: Design,
     pub(crate) threads: usize,
     pub(crate) block_bytes: u64,
+    pub(crate) page_tables: PageTableChoice,
     pub(crate) coherence: Coherence,
     tally: Tally,
     /// Nanoseconds an operation in each slice.
@@ -36,6 +39,7 @@ pub(crate) struct CellResult {
     pub(crate) mapping_lock: String,
     pub(crate) threads: usize,
     pub(crate) block_bytes: u64,
+    pub(crate) page_tables: &'static str,
     pub(crate) ops: u64,
     pub(crate) seconds: f64,
     pub(crate) ns_per_op: f64,
@@ -53,21 +57,23 @@ impl CellResult {
     pub(crate) fn ops_per_second(&self) -> f64 {
         self.ops as f64 / self.seconds
     }
+
+    /// The quartiles of the rates of its slices.
+    pub(crate) fn rate_quartiles(&self) -> Ratio {
+        let rate = |ns: &f64| self.threads as f64 * 1e9 / ns;
+        Ratio::of(self.slice_ns_per_op.iter().map(rate).collect())
+    }
 }
 
 impl Cell {
-    /// A cell with nothing measured yet.
-    pub(crate) fn new(
-        workload: WorkloadKind,
-        design: Design,
-        threads: usize,
-        block_bytes: u64,
-    ) -> Self {
+    /// The cell of `design` in `group`, with nothing measured yet.
+    pub(crate) fn new(group: &Group, design: Design) -> Self {
         Self {
-            workload,
+            workload: group.workload,
             design,
-            threads,
-            block_bytes,
+            threads: group.threads,
+            block_bytes: group.block_bytes,
+            page_tables: group.page_tables,
             coherence: Coherence::Coherent,
             tally: Tally::new(),
             slices: Vec::new(),
@@ -103,6 +109,7 @@ impl Cell {
             mapping_lock: self.design.mapping_lock.to_string(),
             threads: self.threads,
             block_bytes: self.block_bytes,
+            page_tables: self.page_tables.name(),
             ops: tally.ops,
             seconds: self.seconds(tally),
             ns_per_op: self.ns_per_op(tally),
@@ -118,6 +125,11 @@ impl Cell {
             },
             slice_ns_per_op: self.slices.clone(),
         }
+    }
+
+    /// Nanoseconds an operation in each slice.
+    pub(crate) fn slices(&self) -> &[f64] {
+        &self.slices
     }
 
     /// Whether it found what its design must not show.
@@ -184,16 +196,37 @@ pub(crate) mod tests {
 
     use super::*;
 
+    fn empty(workload: WorkloadKind, design: Design, threads: usize) -> Cell {
+        let group = Group {
+            workload,
+            threads,
+            block_bytes: 4096,
+            page_tables: PageTableChoice::Software,
+            designs: vec![design],
+        };
+        Cell::new(&group, design)
+    }
+
     /// A cell of two threads whose slices did these numbers of operations in a second each.
     pub(crate) fn cell(workload: WorkloadKind, design: Design, slices: &[u64]) -> Cell {
-        let mut cell = Cell::new(workload, design, 2, 4096);
+        cell_of(workload, design, 2, slices)
+    }
+
+    /// The same of any number of threads.
+    pub(crate) fn cell_of(
+        workload: WorkloadKind,
+        design: Design,
+        threads: usize,
+        slices: &[u64],
+    ) -> Cell {
+        let mut cell = empty(workload, design, threads);
         for &ops in slices {
             let mut tally = Tally::new();
             tally.ops = ops;
             tally.all_ops = 2 * ops;
             tally.sleeps = ops;
             tally.wall = Duration::from_secs(1);
-            tally.inside_ns = 1_000_000_000;
+            tally.inside_ns = threads as u64 * 1_000_000_000;
             cell.add(tally, Coherence::Coherent);
         }
         cell
@@ -206,9 +239,9 @@ pub(crate) mod tests {
 
     #[test]
     fn the_cost_of_an_operation_is_that_of_one_thread() {
-        // Two threads were inside operations for one second in all: half a second each.
+        // Two threads were inside operations for two seconds in all: one second each.
         let result = cell(WorkloadKind::Dmfm, DESIGN, &[1000]).result();
-        assert_eq!((result.seconds, result.ns_per_op), (0.5, 1e6));
+        assert_eq!((result.seconds, result.ns_per_op), (1.0, 2e6));
         let result = cell(WorkloadKind::Dwom, DESIGN, &[1000]).result();
         assert_eq!((result.seconds, result.ns_per_op), (1.0, 2e6));
         assert_eq!(result.sleeps_per_op, 0.5);
@@ -228,10 +261,7 @@ pub(crate) mod tests {
     #[test]
     fn more_threads_at_the_same_cost_are_faster() {
         let two = cell(WorkloadKind::Dwom, DESIGN, &[100]);
-        let mut one = Cell::new(WorkloadKind::Dwom, DESIGN, 1, 4096);
-        let mut tally = Tally::new();
-        (tally.ops, tally.wall) = (50, Duration::from_secs(1));
-        one.add(tally, Coherence::Coherent);
+        let one = cell_of(WorkloadKind::Dwom, DESIGN, 1, &[50]);
         assert!((two.speed_over(&one).median - 2.0).abs() < 1e-9);
     }
 

@@ -12,6 +12,10 @@
 //! | [`cell`] | what was found in one cell, and how cells compare |
 //! | [`machine`] | what the numbers were measured on |
 //! | [`report`] | the table and the JSON |
+//! | [`trial`] | the races, forced |
+//! | [`evidence`] | what was found, by name |
+//! | [`claims`] | the claims of the thread, and how a run answers them |
+//! | [`page`] | the page with all of it |
 //!
 //! # Method
 //! A *cell* is one workload, one design and one number of threads. The time of a cell is cut into
@@ -26,14 +30,21 @@
 
 mod args;
 mod cell;
+mod claims;
 mod design;
+mod evidence;
 mod harness;
 mod kind;
 mod machine;
+mod page;
 mod plan;
 mod report;
 mod stage;
+mod trial;
 mod workload;
+
+use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
@@ -42,6 +53,7 @@ use crate::exit::{self, Outcome};
 use crate::progress;
 use cell::Cell;
 use harness::{Coherence, Cpus, SliceTime, Tally};
+use page::Content;
 use plan::{Group, Plan};
 use report::Report;
 use stage::Stage;
@@ -53,6 +65,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     if let Some(path) = &args.json {
         report::check_json_path(path)?;
     }
+    if let Some(directory) = &args.report {
+        page::prepare(directory)?;
+    }
     let machine = machine::Machine::describe();
     let cpus = Cpus::of_this_process();
     let plan = Plan::make(args, machine.cores)?;
@@ -61,7 +76,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     let (cells, backend) = measure(&plan, stage, args, &cpus, &bar)?;
     bar.finish_and_clear();
     let report = Report::new(machine, backend, cells);
-    report.print()?;
+    match &args.report {
+        None => report.print()?,
+        Some(directory) => write_page(&report, directory, args)?,
+    }
     if let Some(path) = &args.json {
         report.write_json(path)?;
     }
@@ -78,6 +96,20 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     })
 }
 
+/// Writes the page, and its answers to standard output.
+fn write_page(report: &Report, directory: &Path, args: &BenchArgs) -> Result<()> {
+    let page_tables: Vec<_> = args.page_tables().into_iter().map(Into::into).collect();
+    let trials = trial::perform_all(&page_tables)?;
+    let content = Content::new(report, trials);
+    page::write(directory, &content)?;
+    let mut out = io::stdout().lock();
+    for (id, verdict, sentence) in content.answers() {
+        writeln!(out, "{id:<4} {verdict}: {sentence}")?;
+    }
+    let page = directory.join("index.html");
+    Ok(writeln!(out, "\nAll of it is in {}", page.display())?)
+}
+
 /// Measures every group of the plan and takes the stage down again, whatever came of it.
 fn measure(
     plan: &Plan,
@@ -86,8 +118,8 @@ fn measure(
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<(Vec<Cell>, report::Backend)> {
-    let backend = report::Backend::new(stage.device()?, args.page_tables);
-    let measured = measure_groups(plan, &mut stage, args, cpus, bar);
+    let backend = report::Backend::new(stage.device()?, &args.page_tables());
+    let measured = measure_groups(plan, &mut stage, cpus, bar);
     let taken_down = stage.take_down();
     let cells = measured?;
     taken_down?;
@@ -97,7 +129,6 @@ fn measure(
 fn measure_groups(
     plan: &Plan,
     stage: &mut Stage,
-    args: &BenchArgs,
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<Vec<Cell>> {
@@ -107,7 +138,7 @@ fn measure_groups(
             workload::set_up(kind, filesystem, directory, plan.threads_max())
         })?;
         for group in plan.groups.iter().filter(|group| group.workload == kind) {
-            cells.extend(measure_group(plan, group, stage, args, cpus, bar)?);
+            cells.extend(measure_group(plan, group, stage, cpus, bar)?);
         }
         stage.for_each_store(|filesystem, directory| {
             workload::clean_up(kind, filesystem, directory, plan.threads_max())
@@ -121,11 +152,10 @@ fn measure_group(
     plan: &Plan,
     group: &Group,
     stage: &mut Stage,
-    args: &BenchArgs,
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<Vec<Cell>> {
-    let new_cell = |&design| Cell::new(group.workload, design, group.threads, group.block_bytes);
+    let new_cell = |&design| Cell::new(group, design);
     let mut cells: Vec<Cell> = group.designs.iter().map(new_cell).collect();
     for slice in 0..plan.slices {
         for turn in 0..cells.len() {
@@ -135,7 +165,7 @@ fn measure_group(
             bar.set_message(cell.to_string());
             let (tally, coherence) = stage
                 .with_design(cell.design, |filesystem, directory| {
-                    run_slice(group, plan.slice_time, args, cpus, filesystem, directory)
+                    run_slice(group, plan.slice_time, cpus, filesystem, directory)
                 })
                 .with_context(|| cell.to_string())?;
             cell.add(tally, coherence);
@@ -148,17 +178,16 @@ fn measure_group(
 fn run_slice(
     group: &Group,
     time: SliceTime,
-    args: &BenchArgs,
     cpus: &Cpus,
     filesystem: &daxfs::Filesystem,
-    directory: &std::path::Path,
+    directory: &Path,
 ) -> Result<(Tally, Coherence)> {
     let opening = workload::Opening {
         filesystem,
         directory,
         threads: group.threads,
         block_bytes: group.block_bytes,
-        page_tables: args.page_tables.into(),
+        page_tables: group.page_tables.into(),
     };
     let workload = workload::open(group.workload, &opening)?;
     let tally = harness::run_slice(group.threads, time, cpus, workload.as_ref())?;

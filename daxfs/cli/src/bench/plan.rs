@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use daxfs::{IoLock, MappingLock};
 
-use super::args::BenchArgs;
+use super::args::{BenchArgs, PageTableChoice};
 use super::design::Design;
 use super::harness::SliceTime;
 use super::kind::{Varied, WorkloadKind};
@@ -38,8 +38,8 @@ impl Budget {
             // Two minutes, fifteen seconds, fifteen minutes, one minute.
             (None, false) => (70.0, 1.5, 4..=32),
             (None, true) => (5.0, 1.5, 4..=32),
-            (Some(_), false) => (540.0, 3.0, 8..=64),
-            (Some(_), true) => (9.0, 1.5, 2..=32),
+            (Some(_), false) if args.seconds.is_none() => (540.0, 3.0, 8..=64),
+            (Some(_), _) => (9.0, 1.5, 2..=64),
         };
         Self {
             total_seconds,
@@ -56,6 +56,7 @@ pub(crate) struct Group {
     pub(crate) workload: WorkloadKind,
     pub(crate) threads: usize,
     pub(crate) block_bytes: u64,
+    pub(crate) page_tables: PageTableChoice,
     pub(crate) designs: Vec<Design>,
 }
 
@@ -151,19 +152,32 @@ fn groups(args: &BenchArgs, cores: usize) -> Vec<Group> {
                 true => chosen(&args.block_sizes(), all),
                 false => vec![BLOCK_BYTES],
             };
-            groups.extend(sizes.into_iter().map(|block_bytes| Group {
-                workload,
-                threads,
-                block_bytes,
-                designs: designs.clone(),
-            }));
+            for page_tables in page_tables(workload, args) {
+                groups.extend(sizes.iter().map(|&block_bytes| Group {
+                    workload,
+                    threads,
+                    block_bytes,
+                    page_tables,
+                    designs: designs.clone(),
+                }));
+            }
         }
     }
     groups
 }
 
-/// The designs that are compared in `workload`. In a report reads and writes are compared under the
-/// mapping locks too: some of those are taken by them.
+/// The page tables that `workload` is measured with. For faults those in software too, if asked
+/// for: there no lock of the kernel's hides what the designs cost.
+fn page_tables(workload: WorkloadKind, args: &BenchArgs) -> Vec<PageTableChoice> {
+    let mut choices = chosen(&args.page_tables(), &[]);
+    if workload.varies() == Varied::IoLock {
+        choices.truncate(1);
+    }
+    choices
+}
+
+/// The designs that are compared in `workload`. Reads and writes under the mapping locks too, if
+/// asked for: some of those are taken by them.
 fn designs(workload: WorkloadKind, args: &BenchArgs) -> Vec<Design> {
     let of_io = chosen(&args.io_lock, &IoLock::ALL)
         .into_iter()
@@ -171,9 +185,9 @@ fn designs(workload: WorkloadKind, args: &BenchArgs) -> Vec<Design> {
     let of_mapping = chosen(&args.mapping_lock, &MappingLock::ALL)
         .into_iter()
         .map(Design::of_mapping);
-    let designs: Vec<Design> = match (workload.varies(), &args.report) {
-        (Varied::IoLock, None) => of_io.collect(),
-        (Varied::IoLock, Some(_)) => of_io.chain(of_mapping).collect(),
+    let designs: Vec<Design> = match (workload.varies(), args.compares_every_lock()) {
+        (Varied::IoLock, false) => of_io.collect(),
+        (Varied::IoLock, true) => of_io.chain(of_mapping).collect(),
         (Varied::MappingLock, _) => of_mapping.collect(),
     };
     chosen(&designs, &[])

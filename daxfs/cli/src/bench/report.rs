@@ -24,15 +24,16 @@ use super::workload::BLOCK_BYTES;
 pub(crate) struct Backend {
     device: String,
     persistence: String,
-    page_tables: &'static str,
+    page_tables: String,
     /// What the numbers cannot say.
-    remark: Option<&'static str>,
+    pub(crate) remark: Option<&'static str>,
 }
 
 impl Backend {
     /// Describes the device of a benchmark.
-    pub(crate) fn new(device: &Device, page_tables: PageTableChoice) -> Self {
+    pub(crate) fn new(device: &Device, page_tables: &[PageTableChoice]) -> Self {
         let persistence = device.persistence();
+        let names: Vec<_> = page_tables.iter().map(|choice| choice.name()).collect();
         let remark = match persistence {
             Persistence::Hardware => None,
             _ => Some("measured on DRAM or a page cache, which is not persistent memory"),
@@ -40,7 +41,7 @@ impl Backend {
         Self {
             device: device.describe(),
             persistence: persistence.to_string(),
-            page_tables: page_tables.name(),
+            page_tables: names.join(" and "),
             remark,
         }
     }
@@ -160,12 +161,17 @@ impl Report {
         table
     }
 
-    /// The name, with the size of its block where that is not the usual one.
+    /// The name, with the size of its block where that is not the usual one, and its page tables
+    /// where there are several.
     fn workload_name(&self, cell: &Cell) -> String {
-        match cell.block_bytes {
-            BLOCK_BYTES => cell.workload.to_string(),
-            bytes => format!("{} {}", cell.workload, ByteSize::b(bytes)),
+        let mut name = cell.workload.to_string();
+        if cell.block_bytes != BLOCK_BYTES {
+            name += &format!(" {}", ByteSize::b(cell.block_bytes));
         }
+        if self.backend.page_tables.contains(" and ") {
+            name += &format!(" {}", cell.page_tables.name());
+        }
+        name
     }
 
     /// How fast `cell` is beside `inode`, same workload, threads and block.
@@ -178,6 +184,7 @@ impl Report {
             other.design == baseline
                 && other.workload == cell.workload
                 && other.threads == cell.threads
+                && other.page_tables == cell.page_tables
                 && other.block_bytes == cell.block_bytes
         })?;
         Some(cell.speed_over(baseline))
@@ -245,7 +252,7 @@ mod tests {
         let backend = Backend {
             device: String::new(),
             persistence: String::new(),
-            page_tables: "software",
+            page_tables: "software".to_owned(),
             remark: None,
         };
         Report::new(Machine::describe(), backend, cells)

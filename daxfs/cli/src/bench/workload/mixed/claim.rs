@@ -2,8 +2,8 @@
 //! or not at all.
 //!
 //! Every word of a write holds the same number: where its range starts, how long it is, who wrote
-//! it, and the how-manieth write of that thread it is. So a reader knows, of every write of which it
-//! sees one word, all the places where that write was.
+//! it, and the how-manieth write of that thread it is. So a reader knows, of every write of which
+//! it sees one word, all the places where that write was.
 //!
 //! ```text
 //!  63       47        29     22                     0
