@@ -11,6 +11,9 @@
 //!   goes on <---------------------------- LockWait, or finished
 //! ```
 //!
+//! Who is held where can also be said for each performance ([`Hold`]): so a write can be held in
+//! its middle, and one that is held can in turn hold the other.
+//!
 //! So a design that lets the second pass gets the interleaving of the race, one that makes it wait
 //! gets the other, and neither needs a clock. It is the same choreography for all designs.
 //!
@@ -48,14 +51,33 @@ pub enum Step {
     Finished,
 }
 
+/// Holds an actor the first time that it reaches a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// Who is held.
+    pub actor: Actor,
+    /// Where.
+    pub at: Point,
+    /// The other goes so far; or until it waits for a lock of the design, or has finished.
+    pub until: Option<Point>,
+}
+
+/// The usual: the first is held where its fault has looked up, until the second cannot go on.
+const FIRST_HAS_LOOKED_UP: Hold = Hold {
+    actor: Actor::First,
+    at: Point::FaultLookedUp,
+    until: None,
+};
+
 thread_local! {
     // Without a destructor, so that it can be read in a signal handler.
     static ACTOR: Cell<Option<Actor>> = const { Cell::new(None) };
 }
 
-/// Two actors, the first of which is held at its first [`Point::FaultLookedUp`].
+/// Two actors, held by turns.
 #[derive(Debug, Default)]
 pub struct Choreography {
+    holds: Mutex<Vec<Hold>>,
     history: Mutex<Vec<(Actor, Step)>>,
     changed: Condvar,
 }
@@ -70,8 +92,24 @@ impl Choreography {
         first: impl FnOnce() -> A + Send,
         second: impl FnOnce() -> B + Send,
     ) -> (A, B) {
+        self.perform_with(&[FIRST_HAS_LOOKED_UP], first, second)
+    }
+
+    /// The same with other holds. The second starts when the first is held.
+    ///
+    /// # Panics
+    /// If the first actor is never held; if `holds` does not begin with one of the first actor; if
+    /// an actor panics.
+    pub fn perform_with<A: Send, B: Send>(
+        &self,
+        holds: &[Hold],
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        assert_eq!(holds[0].actor, Actor::First, "{holds:?}");
         self.history().clear();
-        let held = (Actor::First, Step::Reached(Point::FaultLookedUp));
+        *self.holds() = holds.to_vec();
+        let held = (Actor::First, Step::Reached(holds[0].at));
         let results = std::thread::scope(|scope| {
             let first = scope.spawn(|| self.act(Actor::First, first));
             let second = scope.spawn(|| {
@@ -87,8 +125,10 @@ impl Choreography {
         });
         assert!(
             self.history().contains(&held),
-            "the first actor never faulted"
+            "the first actor never reached {:?}",
+            holds[0].at
         );
+        self.holds().clear();
         results
     }
 
@@ -147,6 +187,10 @@ impl Choreography {
         drop(met.unwrap_or_else(PoisonError::into_inner));
     }
 
+    fn holds(&self) -> MutexGuard<'_, Vec<Hold>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn history(&self) -> MutexGuard<'_, Vec<(Actor, Step)>> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,10 +202,20 @@ impl Schedule for Choreography {
             return;
         };
         let new = self.note(actor, Step::Reached(point));
-        if new && actor == Actor::First && point == Point::FaultLookedUp {
-            let waits = (Actor::Second, Step::Reached(Point::LockWait));
-            let finished = (Actor::Second, Step::Finished);
-            self.wait_until(|history| history.contains(&waits) || history.contains(&finished));
+        let holds = self.holds();
+        let hold = holds
+            .iter()
+            .find(|hold| hold.actor == actor && hold.at == point);
+        let hold = hold.filter(|_| new).copied();
+        drop(holds);
+        if let Some(hold) = hold {
+            let other = match actor {
+                Actor::First => Actor::Second,
+                Actor::Second => Actor::First,
+            };
+            let mut ends = vec![Step::Reached(Point::LockWait), Step::Finished];
+            ends.extend(hold.until.map(Step::Reached));
+            self.wait_until(|history| ends.iter().any(|end| history.contains(&(other, *end))));
         }
     }
 }
@@ -241,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "never faulted")]
+    #[should_panic(expected = "never reached")]
     fn a_first_that_does_not_fault_is_told() {
         Choreography::default().perform(|| (), || ());
     }

@@ -143,31 +143,35 @@ fn race(design: MappingLock, filling: Filling, reader: Reader) -> Findings {
     findings
 }
 
-fn assert_coherent_except_under_none(filling: Filling, reader: Reader) {
+fn assert_that_just_the_coherent_are(filling: Filling, reader: Reader) {
     for design in MappingLock::ALL {
         let findings = race(design, filling, reader);
         println!("{design}: {findings:?}");
         assert_eq!(findings.lost, 0, "{design}, {filling:?}, {reader:?}");
         let is_caught = findings.incoherent > 0;
+        if let (MappingLock::Recheck, Filling::Write) = (design, filling) {
+            // What it narrows: it may get through, and need not.
+            continue;
+        }
         assert_eq!(
             is_caught,
-            design == MappingLock::None,
+            !design.is_coherent(),
             "{design}, {filling:?}: {findings:?}"
         );
     }
 }
 
 #[test]
-fn writes_and_read_faults_stay_coherent_except_under_none() {
-    assert_coherent_except_under_none(Filling::Write, Reader::SameMapping);
+fn writes_and_read_faults_stay_coherent_unless_the_design_is_incoherent() {
+    assert_that_just_the_coherent_are(Filling::Write, Reader::SameMapping);
 }
 
 #[test]
-fn stores_and_read_faults_stay_coherent_except_under_none() {
-    assert_coherent_except_under_none(Filling::Store, Reader::SameMapping);
+fn stores_and_read_faults_stay_coherent_unless_the_design_is_incoherent() {
+    assert_that_just_the_coherent_are(Filling::Store, Reader::SameMapping);
 }
 
 #[test]
-fn stores_and_read_faults_in_two_mappings_stay_coherent_except_under_none() {
-    assert_coherent_except_under_none(Filling::Store, Reader::OtherMapping);
+fn stores_and_read_faults_in_two_mappings_stay_coherent_unless_the_design_is_incoherent() {
+    assert_that_just_the_coherent_are(Filling::Store, Reader::OtherMapping);
 }

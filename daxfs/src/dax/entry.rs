@@ -1,10 +1,10 @@
 //! The word of one mapping entry.
 //!
 //! ```text
-//!  63                                    8 7      4 3      2     1      0
-//! +---------------------------------------+--------+-----+-----+------+------+
-//! | device block                          | unused |EMPTY|DIRTY| ZERO |LOCKED|
-//! +---------------------------------------+--------+-----+-----+------+------+
+//!  63                          20 19     8 7      4 3     2     1      0
+//! +------------------------------+---------+--------+-----+-----+------+------+
+//! | device block                 | readers | unused |EMPTY|DIRTY| ZERO |LOCKED|
+//! +------------------------------+---------+--------+-----+-----+------+------+
 //! ```
 //! | Word | Meaning |
 //! |---|---|
@@ -13,6 +13,11 @@
 //! | `ZERO` | a hole: read-only mappings of the zero page may exist |
 //! | block | that device block may be mapped; the cached answer of the block map |
 //! | block with `DIRTY` | and it may be mapped writable |
+//!
+//! Readers are counted by the design `entry-rw` alone; under every other the bits are 0. Twelve
+//! bits hold 4,095 of them; whoever would be one more waits until one leaves. They cost blocks: 44
+//! bits are left, for devices of 64 PiB, which is more than page tables can name. (Linux had no
+//! bits left in 2017: its entries were as long as a pointer, 32 bits on some machines.)
 //!
 //! The bits follow Linux's `fs/dax.c` (`DAX_LOCKED`, `DAX_ZERO_PAGE`, `DAX_EMPTY`), which keeps
 //! dirtiness in tags of the tree. Plain values: touches nothing, takes no locks.
@@ -25,7 +30,15 @@ const LOCKED: u64 = 1 << 0;
 const ZERO: u64 = 1 << 1;
 const DIRTY: u64 = 1 << 2;
 const EMPTY: u64 = 1 << 3;
-const BLOCK_SHIFT: u32 = 8;
+const READERS_SHIFT: u32 = 8;
+const READERS_BITS: u32 = 12;
+const READERS_MAX: u64 = (1 << READERS_BITS) - 1;
+const BLOCK_SHIFT: u32 = READERS_SHIFT + READERS_BITS;
+
+/// What one reader adds to a word.
+pub(crate) const ONE_READER: u64 = 1 << READERS_SHIFT;
+/// The bit of a dirty entry.
+pub(crate) const DIRTY_BIT: u64 = DIRTY;
 
 /// Whether page tables may have the entry's block writable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +76,22 @@ impl Entry {
 
     pub(crate) fn is_locked(self) -> bool {
         self.0 & LOCKED != 0
+    }
+
+    /// How many hold it shared.
+    pub(crate) fn readers(self) -> u64 {
+        self.0 >> READERS_SHIFT & READERS_MAX
+    }
+
+    /// Whether nobody holds it, neither exclusive nor shared.
+    pub(crate) fn is_free(self) -> bool {
+        !self.is_locked() && self.readers() == 0
+    }
+
+    /// The same entry with one more reader; `None` when it is locked or has as many as it can.
+    pub(crate) fn with_reader(self) -> Option<Self> {
+        let has_room = !self.is_locked() && self.readers() < READERS_MAX;
+        has_room.then_some(Self(self.0 + ONE_READER))
     }
 
     pub(crate) fn is_zero(self) -> bool {

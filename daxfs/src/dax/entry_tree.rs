@@ -34,9 +34,10 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::entry::Entry;
+use super::entry::{DIRTY_BIT, Entry, ONE_READER};
 use super::wait_table::WaitQueue;
 use crate::radix::Radix;
+use crate::run::Run;
 
 const LEAF_PAGES: u64 = 64;
 
@@ -62,6 +63,23 @@ impl Default for Leaf {
 pub(crate) struct LockedEntry<'tree> {
     word: &'tree AtomicU64,
     value: Entry,
+}
+
+/// An entry that its holder shares with others: it has a value, and keeps it, but for its
+/// dirtiness. Dropping it lets go.
+pub(crate) struct SharedEntry<'tree> {
+    word: &'tree AtomicU64,
+    value: Entry,
+}
+
+/// Which entries an invalidation takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// All: their blocks go.
+    All,
+    /// All but dirty ones, whose blocks stay: that they are to be flushed must not be forgotten
+    /// (Linux commit c6dcf52c23d2). They are unmapped as well.
+    Clean,
 }
 
 /// A page past the largest that a file can have.
@@ -110,9 +128,9 @@ impl EntryTree {
         let word = self.word(page)?;
         loop {
             let value = load(word);
-            if value.is_locked() {
+            if !value.is_free() {
                 before_wait();
-                WaitQueue::of(word).wait_while(|| load(word).is_locked());
+                WaitQueue::of(word).wait_while(|| !load(word).is_free());
                 continue;
             }
             // Acquire: pairs with the release in `unlock`; without it the holder could act on
@@ -134,18 +152,89 @@ impl EntryTree {
         }
     }
 
-    /// Removes the entries of `pages`, waiting for each that is locked; calls `before_wait` before
-    /// each wait. Returns the hull of the pages that had one.
+    /// Holds the entry of `page` shared, if `admits` says that its value will do; waits while it is
+    /// locked, calling `before_wait` before each wait.
+    pub(crate) fn share(
+        &self,
+        page: u64,
+        admits: impl Fn(Entry) -> bool,
+        mut before_wait: impl FnMut(),
+    ) -> Option<SharedEntry<'_>> {
+        let word = self.leaves.get(page / LEAF_PAGES)?.word(page);
+        loop {
+            let value = load(word);
+            if value.is_locked() {
+                before_wait();
+                WaitQueue::of(word).wait_while(|| load(word).is_locked());
+                continue;
+            }
+            if !admits(value) {
+                return None;
+            }
+            let Some(shared) = value.with_reader() else {
+                // As many readers as the word can count: one of them is about to leave.
+                std::thread::yield_now();
+                continue;
+            };
+            // Acquire: pairs with the release in `unlock`, so that the holder sees the block that
+            // the entry names as its maker initialised it.
+            let counted = word.compare_exchange_weak(
+                value.word(),
+                shared.word(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            if counted.is_ok() {
+                // Pairs with the fence in `remove`, as the one in `lock` does: the holder counts
+                // itself and then looks at the file's length, which a truncation has changed
+                // before it looks for holders.
+                fence(Ordering::SeqCst);
+                return Some(SharedEntry { word, value });
+            }
+        }
+    }
+
+    /// The device blocks that entries cache for `page` and the pages after it, as far as they lie
+    /// together and up to `max_pages`: a shared section that is over when the words are read.
+    /// Waits while the first is locked, after calling `before_wait`.
+    pub(crate) fn cached_run(
+        &self,
+        page: u64,
+        max_pages: u64,
+        before_wait: impl FnOnce(),
+    ) -> Option<Run> {
+        let first = self.leaves.get(page / LEAF_PAGES)?.word(page);
+        if load(first).is_locked() {
+            before_wait();
+            WaitQueue::of(first).wait_while(|| load(first).is_locked());
+        }
+        let block = load(first).device_block()?;
+        let mut len_blocks = 1;
+        while len_blocks < max_pages && self.block_at(page + len_blocks) == Some(block + len_blocks)
+        {
+            len_blocks += 1;
+        }
+        Some(Run::new(block, len_blocks))
+    }
+
+    fn block_at(&self, page: u64) -> Option<u64> {
+        let entry = load(self.leaves.get(page / LEAF_PAGES)?.word(page));
+        entry.device_block().filter(|_| !entry.is_locked())
+    }
+
+    /// Removes the entries of `pages`, waiting for each that somebody holds; calls `before_wait`
+    /// before each wait. Returns the hull of the pages that had one, removed or not.
     pub(crate) fn remove(
         &self,
         pages: Range<u64>,
+        removal: Removal,
         mut before_wait: impl FnMut(),
     ) -> Option<Range<u64>> {
         // Pairs with the fence in `lock`: the caller has changed the block map.
         fence(Ordering::SeqCst);
         let mut hull: Option<Range<u64>> = None;
         self.for_each_word(pages, |page, word| {
-            if remove_word(word, &mut before_wait) {
+            if remove_word(word, removal, &mut before_wait) {
                 let start = hull.as_ref().map_or(page, |hull| hull.start);
                 hull = Some(start..page + 1);
             }
@@ -214,17 +303,46 @@ impl Drop for LockedEntry<'_> {
     }
 }
 
+impl SharedEntry<'_> {
+    /// What the entry holds.
+    pub(crate) fn value(&self) -> Entry {
+        self.value
+    }
+
+    /// Makes the entry dirty: the holder is about to map its block writable.
+    pub(crate) fn mark_dirty(&self) {
+        if !self.value.is_dirty() {
+            // Release: pairs with the loads in `for_each_dirty`; it comes before the mapping.
+            self.word.fetch_or(DIRTY_BIT, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for SharedEntry<'_> {
+    fn drop(&mut self) {
+        // Sequentially consistent, as in `LockedEntry::drop`: who locks next comes after what this
+        // holder mapped, and a sleeper is not missed.
+        let before = self.word.fetch_sub(ONE_READER, Ordering::SeqCst);
+        if Entry::from_word(before).readers() == 1 {
+            WaitQueue::of(self.word).wake_all();
+        }
+    }
+}
+
 /// Removes one entry; `false` when there was none.
-fn remove_word(word: &AtomicU64, before_wait: &mut impl FnMut()) -> bool {
+fn remove_word(word: &AtomicU64, removal: Removal, before_wait: &mut impl FnMut()) -> bool {
     loop {
         let value = load(word);
         if value.is_none() {
             return false;
         }
-        if value.is_locked() {
+        if !value.is_free() {
             before_wait();
-            WaitQueue::of(word).wait_while(|| load(word).is_locked());
+            WaitQueue::of(word).wait_while(|| !load(word).is_free());
             continue;
+        }
+        if removal == Removal::Clean && value.is_dirty() {
+            return true;
         }
         // Acquire: pairs with the release in `unlock`; the unmapping that follows must come after
         // the mapping that the entry's last locker did (Invariant 2).
@@ -260,7 +378,7 @@ mod tests {
         assert!(locked.value().is_none());
         drop(locked);
         assert_eq!(tree.get(5), Entry::NONE);
-        assert_eq!(tree.remove(0..100, never), None);
+        assert_eq!(tree.remove(0..100, Removal::All, never), None);
     }
 
     #[test]
@@ -269,11 +387,11 @@ mod tests {
         for page in [3, 64, 200, 201] {
             tree.replace(page, |_| Entry::ZERO).unwrap();
         }
-        assert_eq!(tree.remove(4..201, never), Some(64..201));
+        assert_eq!(tree.remove(4..201, Removal::All, never), Some(64..201));
         assert_eq!(tree.get(3), Entry::ZERO);
         assert_eq!(tree.get(64), Entry::NONE);
         assert_eq!(tree.get(201), Entry::ZERO);
-        assert_eq!(tree.remove(0..u64::MAX, never), Some(3..202));
+        assert_eq!(tree.remove(0..u64::MAX, Removal::All, never), Some(3..202));
     }
 
     #[test]
@@ -284,7 +402,7 @@ mod tests {
         std::thread::scope(|scope| {
             let tree = &tree;
             let remover = scope.spawn(move || {
-                tree.remove(0..64, || {
+                tree.remove(0..64, Removal::All, || {
                     let _ = waiting.send(());
                 })
             });

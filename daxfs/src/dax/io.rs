@@ -89,9 +89,8 @@ impl Piece {
         let in_block = offset_bytes % BLOCK_BYTES;
         let blocks = blocks_for_bytes(in_block + max_len as u64);
         let found = file
-            .mapped
-            .blocks
-            .look_up(offset_bytes / BLOCK_BYTES, blocks);
+            .mapping_lock
+            .find(&file.mapped, offset_bytes / BLOCK_BYTES, blocks);
         let (len_blocks, device_offset_bytes) = match found {
             Found::Hole { len_blocks } => (len_blocks, None),
             Found::Mapped(run) => (run.len_blocks, Some(run.block * BLOCK_BYTES + in_block)),
@@ -193,6 +192,15 @@ fn extend(file: &OpenFile, offset_bytes: u64, done: usize) -> Result<()> {
 /// Copies `bytes` in, allocating where there are holes. Returns how many went in, and what stopped
 /// it.
 fn copy_in(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<Error>) {
+    let pages = offset_bytes / BLOCK_BYTES..blocks_for_bytes(offset_bytes + bytes.len() as u64);
+    let copy = || copy_pieces(file, bytes, offset_bytes);
+    match file.mapping_lock.write(&file.mapped, pages, copy) {
+        Ok(copied) => copied,
+        Err(error) => (0, Some(error)),
+    }
+}
+
+fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<Error>) {
     let mut done = 0;
     let mut in_flight: Option<InFlight> = None;
     let mut error = None;

@@ -15,7 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use daxfs_pmem::{Access, FaultError, Frame, PageTable, Protection};
 
 use super::entry::{Dirtiness, Entry};
-use super::entry_tree::EntryTree;
+use super::entry_tree::{EntryTree, Removal};
+use super::fault::{PageFault, Seen};
 use crate::allocation::{GROUP_BLOCKS, Goal, Placement};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
@@ -40,26 +41,6 @@ pub(crate) struct Window {
     pub(crate) table: Arc<dyn PageTable>,
     /// The file's page at the window's first page.
     pub(crate) first_page: u64,
-}
-
-/// A page fault, in terms of the file.
-pub(crate) struct PageFault<'table> {
-    pub(crate) table: &'table dyn PageTable,
-    /// The file's page at the window's first page.
-    pub(crate) window_first_page: u64,
-    /// The file's page that was touched.
-    pub(crate) page: u64,
-    pub(crate) access: Access,
-    /// What the window may have.
-    pub(crate) protection: Protection,
-}
-
-/// What a fault found in the block map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Hole,
-    /// The device block of the first page of the unit.
-    Block(u64),
 }
 
 /// Blocks that nobody else can reach yet; what was not published is given back when dropped.
@@ -100,12 +81,21 @@ impl MappedFile {
     /// [`FaultError::BeyondEndOfFile`]; [`FaultError::Device`] when the file's blocks lie so that
     /// the device cannot map them.
     pub(crate) fn look_up(&self, fault: &PageFault<'_>) -> Result<Seen, FaultError> {
-        if fault.page >= blocks_for_bytes(self.inode.len_bytes()) {
-            return Err(FaultError::BeyondEndOfFile);
-        }
+        self.check_within(fault)?;
         let seen = self.whole_unit(fault.page)?;
         self.volume.reached(Point::FaultLookedUp, fault.page);
         Ok(seen)
+    }
+
+    /// Whether the page is within the file.
+    ///
+    /// # Errors
+    /// [`FaultError::BeyondEndOfFile`].
+    pub(crate) fn check_within(&self, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        if fault.page >= blocks_for_bytes(self.inode.len_bytes()) {
+            return Err(FaultError::BeyondEndOfFile);
+        }
+        Ok(())
     }
 
     /// What the whole unit of `page` is: on a device of huge pages nothing less can be mapped.
@@ -136,9 +126,7 @@ impl MappedFile {
         if fault.access == Access::Read || self.whole_unit(fault.page)? != Seen::Hole {
             return Ok(None);
         }
-        if fault.page >= blocks_for_bytes(self.inode.len_bytes()) {
-            return Err(FaultError::BeyondEndOfFile);
-        }
+        self.check_within(fault)?;
         let prepare = || -> Result<Prepared<'_>> {
             let prepared = self.allocate(first, unit, Placement::Aligned)?;
             self.volume.zero_blocks(prepared.run())?;
@@ -274,11 +262,11 @@ impl MappedFile {
 
     /// Drops the mapping entries of `pages`, waiting for locked ones, and then, with one unmap of
     /// the whole range, their translations. Nothing is unmapped where there was no entry.
-    pub(crate) fn invalidate(&self, pages: Range<u64>) -> Result<()> {
+    pub(crate) fn invalidate(&self, pages: Range<u64>, removal: Removal) -> Result<()> {
         let before_wait = || self.volume.reached(Point::LockWait, pages.start);
         let removed = self
             .entries
-            .remove(self.units_of(pages.clone()), before_wait);
+            .remove(self.units_of(pages.clone()), removal, before_wait);
         let result = match removed {
             Some(hull) => self.unmap(self.units_of(hull)),
             None => Ok(()),
@@ -306,6 +294,38 @@ impl MappedFile {
         Ok(())
     }
 
+    // ---- Entries as a cache of the block map --------------------------------------------------
+
+    /// What entries cache for `file_block` and the blocks after it, up to `max_blocks`. The caller
+    /// holds the I/O lock over them, so that what was cached stays true.
+    pub(crate) fn cached_run(&self, file_block: u64, max_blocks: u64) -> Option<Run> {
+        if self.unit_pages() > 1 {
+            return None;
+        }
+        let before_wait = || self.volume.reached(Point::LockWait, file_block);
+        self.entries.cached_run(file_block, max_blocks, before_wait)
+    }
+
+    /// Enters the blocks that the block map has for `pages` where there is no entry yet. Each is
+    /// looked up with its entry locked, as a fault does.
+    pub(crate) fn cache(&self, pages: Range<u64>) {
+        if self.unit_pages() > 1 {
+            return;
+        }
+        for page in pages {
+            let before_wait = || self.volume.reached(Point::LockWait, page);
+            let Ok(locked) = self.entries.lock(page, before_wait) else {
+                return;
+            };
+            if !locked.value().is_none() {
+                continue;
+            }
+            if let Found::Mapped(run) = self.blocks.look_up(page, 1) {
+                locked.unlock(Entry::block(run.block, Dirtiness::Clean));
+            }
+        }
+    }
+
     // ---- Windows ------------------------------------------------------------------------------
 
     /// Adds a window, which from now on is told of what becomes stale.
@@ -328,18 +348,6 @@ impl MappedFile {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .is_empty()
-    }
-}
-
-impl PageFault<'_> {
-    /// Whether the fault cannot be answered by what was seen.
-    pub(crate) fn needs_block(&self, seen: Seen) -> bool {
-        self.access == Access::Write && seen == Seen::Hole
-    }
-
-    /// The whole units that hold the page.
-    pub(crate) fn unit(&self, file: &MappedFile) -> Range<u64> {
-        file.units_of(self.page..self.page + 1)
     }
 }
 

@@ -15,8 +15,9 @@ use daxfs_pmem::{
 };
 
 use super::MAX_FILE_BYTES;
+use super::fault::PageFault;
 use super::io::range_end;
-use super::mapped_file::{PageFault, Window};
+use super::mapped_file::Window;
 use super::open_file::OpenFile;
 use crate::error::{Error, Result};
 

@@ -5,6 +5,7 @@
 //! | [`entry`] | the word of one mapping entry |
 //! | [`wait_table`] | where threads sleep for an entry lock |
 //! | [`entry_tree`] | a file's mapping entries |
+//! | [`fault`] | a page fault in terms of the file |
 //! | [`mapped_file`] | the file and the steps that designs are made of |
 //! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
 //! | [`io_lock`] | the designs: which reads and writes run side by side |
@@ -29,11 +30,13 @@
 //! ```text
 //!   append mutex -> I/O range -> mapping range -> gate -> entry -> latches
 //! ```
-//! (`entry` and `none` have no mapping range.) Latches: the allocator, block maps, the inode table,
-//! lists of windows. User memory is touched with nothing inner to the I/O range held.
+//! (`none`, `recheck`, `entry` and `entry-rw` have no mapping range.) Latches: the allocator, block
+//! maps, the inode table, lists of windows. User memory is touched with nothing inner to the I/O
+//! range held.
 
 mod entry;
 mod entry_tree;
+mod fault;
 mod io;
 mod io_lock;
 mod mapped_file;

@@ -11,8 +11,9 @@ use crossbeam_utils::CachePadded;
 use daxfs_pmem::{FaultError, Persistence};
 use parking_lot::Mutex;
 
+use super::fault::PageFault;
 use super::io_lock::{IoLock, IoLocking};
-use super::mapped_file::{MappedFile, PageFault};
+use super::mapped_file::MappedFile;
 use super::mapping_lock::{MappingLock, MappingLocking};
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;

@@ -98,4 +98,18 @@ proptest! {
     ) {
         run(designs(&[MappingLock::Range])[io_lock].clone(), &operations);
     }
+
+    #[test]
+    fn behaves_as_the_model_under_entry_rw(
+        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+    ) {
+        run(designs(&[MappingLock::EntryRw])[io_lock].clone(), &operations);
+    }
+
+    #[test]
+    fn behaves_as_the_model_under_recheck(
+        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+    ) {
+        run(designs(&[MappingLock::Recheck])[io_lock].clone(), &operations);
+    }
 }

@@ -6,6 +6,7 @@
 //! | `hold` | holds one thread at a point while another does something, and copies devices |
 //! | `inodes` | a number that is another inode's by now |
 //! | `lengths` | appends against whatever else moves the end of file |
+//! | `lost_flush` | what an invalidation must not forget |
 //! | `durability` | what a sync promises, and what a crash may leave |
 //! | `space` | the blocks that are kept for metadata |
 //! | `images` | images that are whole and absurd |
@@ -22,5 +23,6 @@ mod hold;
 mod images;
 mod inodes;
 mod lengths;
+mod lost_flush;
 mod space;
 mod times;

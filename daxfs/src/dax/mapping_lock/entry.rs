@@ -29,11 +29,11 @@
 
 use std::ops::Range;
 
-use daxfs_pmem::FaultError;
-
 use super::steps::{publish_and_invalidate, remove_and_invalidate, remove_stragglers};
-use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::dax::fault::{PageFault, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
+use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 pub(crate) struct EntryLocked;
@@ -41,29 +41,41 @@ pub(crate) struct EntryLocked;
 impl EntryLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        let first = fault.unit(file).start;
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
+        let prepared = file.prepare_for(fault)?;
+        let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
         let before_wait = || file.volume.reached(Point::LockWait, fault.page);
-        loop {
-            let prepared = file.prepare_for(fault)?;
-            let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
-            let locked = file
-                .entries
-                .lock(first, before_wait)
-                .map_err(|_| FaultError::Device)?;
-            let mut seen = file.look_up(fault)?;
-            if fault.needs_block(seen) {
-                // Without a transaction the block was punched since `prepare_for`: begin again.
-                let (Some(prepared), Some(transaction)) = (prepared, &transaction) else {
-                    continue;
-                };
-                seen = file.publish_prepared(transaction, fault, prepared)?;
-            }
-            let before = locked.value();
-            file.map(fault, seen, before)?;
-            locked.unlock(file.entry_for(fault, seen, before));
-            return Ok(());
+        let locked = file
+            .entries
+            .lock(fault.unit(file.unit_pages()).start, before_wait)?;
+        let mut seen = file.look_up(fault)?;
+        if fault.needs_block(seen) {
+            // Without a transaction the block was punched since `prepare_for`: begin again.
+            let prepared = prepared.zip(transaction.as_ref());
+            let (prepared, transaction) = prepared.ok_or(Stop::Again)?;
+            seen = file.publish_prepared(transaction, fault, prepared)?;
         }
+        let before = locked.value();
+        file.map(fault, seen, before)?;
+        locked.unlock(file.entry_for(fault, seen, before));
+        Ok(())
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        file.blocks.look_up(file_block, max_blocks)
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
     }
 
     // ---- Publish ------------------------------------------------------------------------------

@@ -8,25 +8,31 @@
 //! | Design | Thread | What stops the race | File |
 //! |---|---|---|---|
 //! | `none` | D0 | nothing: the look-up comes before the entry lock | [`none`] |
+//! | `recheck` | D1 | not quite: a write invalidates before and after, as direct I/O does | [`recheck`] |
 //! | `entry` | D2 | the entry lock is taken before the look-up, invalidation waits for it | [`entry`] |
 //! | `inode` | D3 | one reader/writer lock for the whole file | [`inode`] |
 //! | `range` | D4 | a reader/writer range lock over the pages | [`range`] |
+//! | `entry-rw` | D5 | as `entry`, with entries that are shared and cache the block map | [`entry_rw`] |
 //!
-//! Every design has the same three methods under the same headings, made of the same steps
+//! Every design has the same five methods under the same headings, made of the same steps
 //! ([`MappedFile`]), so that one can be read beside another:
 //! * `fault`: answer a page fault;
+//! * `find`: which block a read or a write finds;
+//! * `write`: around all of a write;
 //! * `publish`: put a write's new blocks into the block map, and invalidate what they replace;
 //! * `remove`: take blocks out of the block map, invalidate, and free them.
 //!
 //! # Locking
-//! Rank: mapping range (after I/O range, before the gate), except that `entry` and `none` have only
-//! entry locks, which rank after the gate. No user memory is touched inside any of them. All of
-//! them may be taken in a signal handler.
+//! Rank: mapping range (after I/O range, before the gate), except that `none`, `recheck`, `entry`
+//! and `entry-rw` have only entry locks, which rank after the gate. No user memory is touched
+//! inside any of them. All of them may be taken in a signal handler.
 
 mod entry;
+mod entry_rw;
 mod inode;
 mod none;
 mod range;
+mod recheck;
 mod steps;
 
 use std::fmt;
@@ -35,12 +41,16 @@ use std::str::FromStr;
 
 use daxfs_pmem::FaultError;
 
-use super::mapped_file::{MappedFile, PageFault, Prepared};
+use super::fault::{PageFault, Stop};
+use super::mapped_file::{MappedFile, Prepared};
 use crate::error::{Error, Result};
+use crate::inode::block_map::Found;
 use entry::EntryLocked;
+use entry_rw::EntryShared;
 use inode::InodeLocked;
 use none::Unlocked;
 use range::RangeLocked;
+use recheck::Rechecked;
 
 /// Which mapping lock the files of a mounted filesystem use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,28 +58,49 @@ use range::RangeLocked;
 pub enum MappingLock {
     /// D0: look up before taking the entry lock. Corrupts; kept to show that the tests can tell.
     None,
+    /// D1: a write invalidates before and after, as Linux's direct I/O does; faults are as in
+    /// [`MappingLock::None`]. Narrows one of the races and leaves the others: not coherent.
+    Recheck,
     /// D2: the entry lock is taken before the look-up, and invalidation waits for it.
     Entry,
     /// D3: one reader/writer lock for the whole file.
     Inode,
     /// D4: a reader/writer range lock over pages.
     Range,
+    /// D5: reader/writer entry locks, whose entries cache the block map for reads, writes and
+    /// faults.
+    EntryRw,
 }
 
 impl MappingLock {
     /// All designs.
-    pub const ALL: [Self; 4] = [Self::None, Self::Entry, Self::Inode, Self::Range];
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::Recheck,
+        Self::Entry,
+        Self::Inode,
+        Self::Range,
+        Self::EntryRw,
+    ];
     /// The designs that keep reads, writes and mappings coherent.
-    pub const COHERENT: [Self; 3] = [Self::Entry, Self::Inode, Self::Range];
+    pub const COHERENT: [Self; 4] = [Self::Entry, Self::Inode, Self::Range, Self::EntryRw];
+
+    /// Whether the design keeps reads, writes and mappings coherent.
+    #[must_use]
+    pub fn is_coherent(self) -> bool {
+        Self::COHERENT.contains(&self)
+    }
 }
 
 impl fmt::Display for MappingLock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::None => "none",
+            Self::Recheck => "recheck",
             Self::Entry => "entry",
             Self::Inode => "inode",
             Self::Range => "range",
+            Self::EntryRw => "entry-rw",
         })
     }
 }
@@ -90,28 +121,76 @@ impl FromStr for MappingLock {
 /// The mapping lock of one file.
 pub(crate) enum MappingLocking {
     None(Unlocked),
+    Recheck(Rechecked),
     Entry(EntryLocked),
     Inode(InodeLocked),
     Range(RangeLocked),
+    EntryRw(EntryShared),
 }
 
 impl MappingLocking {
     pub(crate) fn new(design: MappingLock) -> Self {
         match design {
             MappingLock::None => Self::None(Unlocked),
+            MappingLock::Recheck => Self::Recheck(Rechecked),
             MappingLock::Entry => Self::Entry(EntryLocked),
             MappingLock::Inode => Self::Inode(InodeLocked::default()),
             MappingLock::Range => Self::Range(RangeLocked::default()),
+            MappingLock::EntryRw => Self::EntryRw(EntryShared),
         }
     }
 
     /// Answers a page fault: when it returns `Ok`, the access can be tried again.
     pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        loop {
+            match self.try_fault(file, fault) {
+                Err(Stop::Again) => {}
+                Err(Stop::Failed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn try_fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
         match self {
             Self::None(design) => design.fault(file, fault),
+            Self::Recheck(design) => design.fault(file, fault),
             Self::Entry(design) => design.fault(file, fault),
             Self::Inode(design) => design.fault(file, fault),
             Self::Range(design) => design.fault(file, fault),
+            Self::EntryRw(design) => design.fault(file, fault),
+        }
+    }
+
+    /// What a read or a write finds at `file_block`, as [`BlockMap::look_up`] says it. The caller
+    /// holds the I/O lock over the block, so what is found stays while it is copied.
+    ///
+    /// [`BlockMap::look_up`]: crate::inode::block_map::BlockMap::look_up
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        match self {
+            Self::None(design) => design.find(file, file_block, max_blocks),
+            Self::Recheck(design) => design.find(file, file_block, max_blocks),
+            Self::Entry(design) => design.find(file, file_block, max_blocks),
+            Self::Inode(design) => design.find(file, file_block, max_blocks),
+            Self::Range(design) => design.find(file, file_block, max_blocks),
+            Self::EntryRw(design) => design.find(file, file_block, max_blocks),
+        }
+    }
+
+    /// Runs `section`, which copies all of a write into `pages` and publishes what it allocates.
+    pub(crate) fn write<T>(
+        &self,
+        file: &MappedFile,
+        pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        match self {
+            Self::None(design) => design.write(file, pages, section),
+            Self::Recheck(design) => design.write(file, pages, section),
+            Self::Entry(design) => design.write(file, pages, section),
+            Self::Inode(design) => design.write(file, pages, section),
+            Self::Range(design) => design.write(file, pages, section),
+            Self::EntryRw(design) => design.write(file, pages, section),
         }
     }
 
@@ -126,9 +205,11 @@ impl MappingLocking {
     ) -> Result<u64> {
         match self {
             Self::None(design) => design.publish(file, file_block, fresh),
+            Self::Recheck(design) => design.publish(file, file_block, fresh),
             Self::Entry(design) => design.publish(file, file_block, fresh),
             Self::Inode(design) => design.publish(file, file_block, fresh),
             Self::Range(design) => design.publish(file, file_block, fresh),
+            Self::EntryRw(design) => design.publish(file, file_block, fresh),
         }
     }
 
@@ -136,9 +217,11 @@ impl MappingLocking {
     pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
         match self {
             Self::None(design) => design.remove(file, pages),
+            Self::Recheck(design) => design.remove(file, pages),
             Self::Entry(design) => design.remove(file, pages),
             Self::Inode(design) => design.remove(file, pages),
             Self::Range(design) => design.remove(file, pages),
+            Self::EntryRw(design) => design.remove(file, pages),
         }
     }
 }

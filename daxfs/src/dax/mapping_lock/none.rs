@@ -11,11 +11,11 @@
 
 use std::ops::Range;
 
-use daxfs_pmem::FaultError;
-
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::dax::fault::{PageFault, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
+use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 pub(crate) struct Unlocked;
@@ -23,30 +23,40 @@ pub(crate) struct Unlocked;
 impl Unlocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        let seen = loop {
-            let prepared = file.prepare_for(fault)?;
-            let seen = file.look_up(fault)?;
-            match prepared {
-                Some(prepared) if fault.needs_block(seen) => {
-                    let transaction = file.volume.gate.begin();
-                    break file.publish_prepared(&transaction, fault, prepared)?;
-                }
-                None if fault.needs_block(seen) => {}
-                _ => break seen,
-            }
-        };
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
+        let prepared = file.prepare_for(fault)?;
+        let mut seen = file.look_up(fault)?;
+        if fault.needs_block(seen) {
+            let prepared = prepared.ok_or(Stop::Again)?;
+            let transaction = file.volume.gate.begin();
+            seen = file.publish_prepared(&transaction, fault, prepared)?;
+        }
         // Too late: what was seen may be stale by now.
-        let first = fault.unit(file).start;
         let before_wait = || file.volume.reached(Point::LockWait, fault.page);
         let locked = file
             .entries
-            .lock(first, before_wait)
-            .map_err(|_| FaultError::Device)?;
+            .lock(fault.unit(file.unit_pages()).start, before_wait)?;
         let before = locked.value();
         file.map(fault, seen, before)?;
         locked.unlock(file.entry_for(fault, seen, before));
         Ok(())
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        file.blocks.look_up(file_block, max_blocks)
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
     }
 
     // ---- Publish ------------------------------------------------------------------------------

@@ -15,12 +15,13 @@
 use std::ops::Range;
 use std::pin::pin;
 
-use daxfs_pmem::FaultError;
 use rangelock::{Granule, RangeLock};
 
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::mapped_file::{MappedFile, PageFault, Prepared};
+use crate::dax::fault::{PageFault, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
+use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 /// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
@@ -45,30 +46,42 @@ impl Default for RangeLocked {
 impl RangeLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        let pages = fault.unit(file);
-        loop {
-            if let Some(prepared) = file.prepare_for(fault)? {
-                return self.exclusive(file, pages, || {
-                    let mut seen = file.look_up(fault)?;
-                    if fault.needs_block(seen) {
-                        let transaction = file.volume.gate.begin();
-                        seen = file.publish_prepared(&transaction, fault, prepared)?;
-                    }
-                    file.install(fault, seen)
-                });
-            }
-            let answered = self.shared(file, pages.clone(), || {
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
+        let pages = fault.unit(file.unit_pages());
+        let Some(prepared) = file.prepare_for(fault)? else {
+            return self.shared(file, pages, || {
                 let seen = file.look_up(fault)?;
                 if fault.needs_block(seen) {
-                    return Ok(false);
+                    return Err(Stop::Again);
                 }
-                file.install(fault, seen).map(|()| true)
-            })?;
-            if answered {
-                return Ok(());
+                Ok(file.install(fault, seen)?)
+            });
+        };
+        self.exclusive(file, pages, || {
+            let mut seen = file.look_up(fault)?;
+            if fault.needs_block(seen) {
+                let transaction = file.volume.gate.begin();
+                seen = file.publish_prepared(&transaction, fault, prepared)?;
             }
-        }
+            Ok(file.install(fault, seen)?)
+        })
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        file.blocks.look_up(file_block, max_blocks)
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
     }
 
     // ---- Publish ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::dax::entry_tree::Removal;
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::run::Run;
@@ -12,21 +13,26 @@ pub(super) fn publish_and_invalidate(
     file_block: u64,
     fresh: &mut Prepared<'_>,
 ) -> Result<u64> {
-    let inserted = {
-        let transaction = file.volume.gate.begin();
-        file.insert(&transaction, file_block, fresh.run())
-    };
-    // Before anything can fail: what the block map has is no longer ours to give back.
-    fresh.keep_rest(inserted);
-    file.invalidate(file_block..file_block + inserted)?;
+    let inserted = publish(file, file_block, fresh);
+    // A dirty entry was made after the publication: its block is the new one.
+    file.invalidate(file_block..file_block + inserted, Removal::Clean)?;
     Ok(inserted)
+}
+
+/// Puts a write's blocks into the block map, in a transaction of its own. Returns how many.
+pub(super) fn publish(file: &MappedFile, file_block: u64, fresh: &mut Prepared<'_>) -> u64 {
+    let transaction = file.volume.gate.begin();
+    let inserted = file.insert(&transaction, file_block, fresh.run());
+    // What the block map has is no longer ours to give back.
+    fresh.keep_rest(inserted);
+    inserted
 }
 
 /// Takes blocks out of the block map, in a transaction of its own, invalidates, and only then gives
 /// the blocks back.
 pub(super) fn remove_and_invalidate(file: &MappedFile, pages: Range<u64>) -> Result<()> {
     let removed = take_out(file, pages.clone());
-    file.invalidate(pages)?;
+    file.invalidate(pages, Removal::All)?;
     file.volume.allocator.free_after_checkpoint(removed);
     Ok(())
 }
@@ -38,7 +44,7 @@ pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>) -> Result<
     if removed.is_empty() {
         return Ok(());
     }
-    file.invalidate(pages)?;
+    file.invalidate(pages, Removal::All)?;
     file.volume.allocator.free_after_checkpoint(removed);
     Ok(())
 }

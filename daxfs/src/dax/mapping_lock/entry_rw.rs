@@ -1,0 +1,123 @@
+//! Mapping lock `entry-rw` (D5): entries are reader/writer locks and cache the block map.
+//!
+//! # Why
+//! It is what Ross Zwisler proposed in the thread: let the entry remember which block its page has,
+//! and let whoever finds it there share the entry instead of taking it. Reads, writes and faults of
+//! mapped blocks then never look the block map up and never wait for each other; only who changes
+//! the mapping takes the entry alone.
+//!
+//! ```text
+//!   fault, block cached                  fault, nothing cached (as in `entry`)
+//!   share entry                          gate (only if it may allocate)
+//!   within the file?                     lock entry, look up, allocate, publish
+//!   map the cached block                 map, unlock with the block cached
+//!   let go
+//!                                        write, truncate, punch
+//!   read, write: the cached block        change the block map
+//!   (or look up, and cache it)           invalidate: waits for lockers and sharers, removes
+//! ```
+//!
+//! A read or a write shares an entry for as long as it takes to read its word. More is not needed:
+//! the I/O lock keeps the block the file's while it is copied. And more would be wrong: the copy
+//! touches user memory, which may be a mapping of the same file, so that its fault would wait for
+//! an invalidation that waits for the copy.
+//!
+//! Kara's doubts in the thread were the room and the price. The room is twelve bits of the word,
+//! which count 4,095 readers ([`Entry`](crate::dax::entry::Entry)). The price is one more atomic
+//! read-modify-write in each fault (share, and let go), an entry for each page that is read or
+//! written though nobody maps it, and the invalidation of those.
+//!
+//! A removal looks twice, for the reason given in [`entry`](super::entry).
+//!
+//! # Locking
+//! As in [`entry`](super::entry): the gate before the entry lock, and only when the fault may
+//! allocate. Sharers take nothing while they share, so waiting for them ends. A stream of sharers
+//! can keep an invalidation waiting, as long as faults of the page come faster than they are
+//! answered; the pages of a truncation are past the end of file by then, and no fault shares those.
+
+use std::ops::Range;
+
+use super::steps::{publish_and_invalidate, remove_and_invalidate, remove_stragglers};
+use crate::dax::fault::{PageFault, Stop};
+use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::error::Result;
+use crate::inode::block_map::Found;
+use crate::schedule::Point;
+
+pub(crate) struct EntryShared;
+
+impl EntryShared {
+    // ---- Fault --------------------------------------------------------------------------------
+
+    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
+        let first = fault.unit(file.unit_pages()).start;
+        let before_wait = || file.volume.reached(Point::LockWait, fault.page);
+        let admits = |entry| fault.answer_of(entry).is_some();
+        if let Some(shared) = file.entries.share(first, admits, before_wait)
+            && let Some(seen) = fault.answer_of(shared.value())
+        {
+            file.check_within(fault)?;
+            file.volume.reached(Point::FaultLookedUp, fault.page);
+            if file.entry_for(fault, seen, shared.value()).is_dirty() {
+                shared.mark_dirty();
+            }
+            return Ok(file.map(fault, seen, shared.value())?);
+        }
+        let prepared = file.prepare_for(fault)?;
+        let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
+        let locked = file.entries.lock(first, before_wait)?;
+        let mut seen = file.look_up(fault)?;
+        if fault.needs_block(seen) {
+            let prepared = prepared.zip(transaction.as_ref());
+            let (prepared, transaction) = prepared.ok_or(Stop::Again)?;
+            seen = file.publish_prepared(transaction, fault, prepared)?;
+        }
+        let before = locked.value();
+        file.map(fault, seen, before)?;
+        locked.unlock(file.entry_for(fault, seen, before));
+        Ok(())
+    }
+
+    // ---- Find ---------------------------------------------------------------------------------
+
+    pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
+        if let Some(run) = file.cached_run(file_block, max_blocks) {
+            return Found::Mapped(run);
+        }
+        let found = file.blocks.look_up(file_block, max_blocks);
+        if let Found::Mapped(run) = found {
+            file.cache(file_block..file_block + run.len_blocks);
+        }
+        found
+    }
+
+    // ---- Write --------------------------------------------------------------------------------
+
+    pub(crate) fn write<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> Result<T> {
+        Ok(section())
+    }
+
+    // ---- Publish ------------------------------------------------------------------------------
+
+    pub(crate) fn publish(
+        &self,
+        file: &MappedFile,
+        file_block: u64,
+        fresh: &mut Prepared<'_>,
+    ) -> Result<u64> {
+        publish_and_invalidate(file, file_block, fresh)
+    }
+
+    // ---- Remove -------------------------------------------------------------------------------
+
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
+        remove_and_invalidate(file, pages.clone())?;
+        // Published while the invalidation waited.
+        remove_stragglers(file, pages)
+    }
+}
