@@ -13,9 +13,10 @@ use super::kind::WorkloadKind;
 
 /// What stands before and after the list of workloads.
 const HELP_NUMBERS: &str = "\
-The first twelve vary the I/O lock (`none` is a control: copies with no I/O lock at all, which only
-this benchmark may use) and keep the mapping lock `range`; the others vary the mapping lock and
-keep the I/O lock `range`. Mapping lock `none` is the racy design, kept to show the race.
+The first twelve vary the I/O lock and keep the mapping lock `range`; the others vary the mapping
+lock and keep the I/O lock `range`. Only this benchmark may use two of the I/O locks: `none` is a
+control, copies with no lock at all, and `segment`, one lock for 2 MiB, is what entry locks held
+across the copy would be. Mapping locks `none` and `recheck` are racy, kept to show the race.
 
 Numbers
   ops       operations inside the measured time
@@ -79,10 +80,10 @@ pub(crate) struct BenchArgs {
     /// Workloads, separated by commas [default: the nine usual ones; in a report all]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub(crate) workload: Vec<WorkloadKind>,
-    /// I/O locks for DRBL to DWRM: inode, range, none [default: all]
+    /// I/O locks for DRBL to DWRM: inode, range, segment, none [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) io_lock: Vec<IoLock>,
-    /// Mapping locks for DMFL to DTRF: none, entry, inode, range [default: all]
+    /// Mapping locks for DMFL to DTRF: none, recheck, entry, inode, range, entry-rw [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) mapping_lock: Vec<MappingLock>,
     /// Numbers of threads [default: 1, 2, 4 ... up to twice the cores]

@@ -36,7 +36,7 @@ impl Design {
     /// where it is kept to show a race, or to show what copies cost without a lock.
     pub(crate) fn must_be_coherent(self, workload: WorkloadKind) -> bool {
         let torn = self.io_lock == IoLock::None && workload.overlaps();
-        MappingLock::COHERENT.contains(&self.mapping_lock) && !torn
+        self.mapping_lock.is_coherent() && !torn
     }
 
     /// Its name among the designs that differ in `varied` only.
@@ -46,7 +46,7 @@ impl Design {
                 format!("io {} (control)", self.io_lock)
             }
             Varied::IoLock => format!("io {}", self.io_lock),
-            Varied::MappingLock if !MappingLock::COHERENT.contains(&self.mapping_lock) => {
+            Varied::MappingLock if !self.mapping_lock.is_coherent() => {
                 format!("mapping {} (racy)", self.mapping_lock)
             }
             Varied::MappingLock => format!("mapping {}", self.mapping_lock),

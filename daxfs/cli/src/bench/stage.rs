@@ -172,6 +172,7 @@ fn mount(device: Arc<Device>, design: Design) -> Result<Filesystem> {
     let options = match design.io_lock {
         IoLock::Range => options,
         IoLock::Inode => options.with_inode_io_lock(),
+        IoLock::Segment => options.with_segment_io_lock_for_benchmark(),
         IoLock::None => options.without_io_lock_for_benchmark(),
         other => bail!("the I/O lock {other} cannot be measured yet"),
     };

@@ -41,13 +41,13 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
         .iter()
         .map(MappingLock::to_string)
         .collect();
-    assert_eq!(results.len(), 4 * 3 + 5 * designs.len());
+    assert_eq!(results.len(), 4 * 4 + 5 * designs.len());
     for workload in ["DWOM", "DWOL", "DRBM", "DRBL"] {
         assert_eq!(
             texts(results, workload, "io_lock"),
-            ["inode", "range", "none"]
+            ["inode", "range", "segment", "none"]
         );
-        assert_eq!(texts(results, workload, "mapping_lock"), ["range"; 3]);
+        assert_eq!(texts(results, workload, "mapping_lock"), ["range"; 4]);
     }
     for workload in ["DMFM", "DMFH", "DMWM", "DMWH", "DWFM"] {
         assert_eq!(texts(results, workload, "mapping_lock"), designs);
@@ -169,7 +169,7 @@ fn an_existing_image_keeps_what_it_holds_and_nothing_is_added() {
         "2",
     ];
     let (_, json) = run_bench(&place, &options);
-    assert_eq!(results(&json).len(), 3 + MappingLock::ALL.len());
+    assert_eq!(results(&json).len(), 4 + MappingLock::ALL.len());
     assert_eq!(place.run(["ls", "a.img:/"]).succeeded(), "kept\n");
     assert_eq!(place.run(["cat", "a.img:/kept"]).succeeded(), "kept");
     place.run(["fsck", "a.img"]).succeeded();

@@ -71,10 +71,7 @@ fn pairs(subject: Subject) -> Vec<(Design, Design, Varied)> {
     let mut pairs = vec![mapping];
     if subject.workload.varies() == Varied::IoLock {
         let range = Design::of_io(IoLock::Range);
-        // By name: it stands in the table only where it is built in.
-        if let Ok(segment) = "segment".parse::<IoLock>() {
-            pairs.push((range, Design::of_io(segment), Varied::IoLock));
-        }
+        pairs.push((range, Design::of_io(IoLock::Segment), Varied::IoLock));
         pairs.push((range, Design::of_io(IoLock::Inode), Varied::IoLock));
     }
     pairs

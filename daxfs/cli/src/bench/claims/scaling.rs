@@ -249,15 +249,11 @@ fn shared_entries_bring_nothing(evidence: &Evidence<'_>) -> Answer {
     let Some(threads) = evidence.parallel_threads() else {
         return one_core();
     };
-    // Not by its variant: the answer then also stands where the design is not built in.
-    let Ok(shared) = "entry-rw".parse::<MappingLock>() else {
-        return not_decided("This program has no reader/writer entry locks.");
-    };
     let mut numbers = Vec::new();
     let (mut wins, mut losses, mut measured) = (Vec::new(), Vec::new(), 0);
     for subject in evidence.subjects_of(&Kind::ALL) {
         let (shared, entry) = (
-            Design::of_mapping(shared),
+            Design::of_mapping(MappingLock::EntryRw),
             Design::of_mapping(MappingLock::Entry),
         );
         let Some(ratio) = evidence.ratio(subject, threads, shared, entry) else {
@@ -300,15 +296,12 @@ fn entry_lock_across_io(evidence: &Evidence<'_>) -> Answer {
     let Some(threads) = evidence.parallel_threads() else {
         return one_core();
     };
-    let Ok(segment) = "segment".parse::<IoLock>() else {
-        return not_decided("This program has no lock of 2 MiB that is held across the copy.");
-    };
     let subjects = evidence.subjects_of(&[Kind::Dwoh]);
     let kept = |lock: IoLock| {
         let subject = *subjects.first()?;
         Kept::of(evidence, subject, threads, Design::of_io(lock))
     };
-    let (Some(of_segment), Some(of_inode)) = (kept(segment), kept(IoLock::Inode)) else {
+    let (Some(of_segment), Some(of_inode)) = (kept(IoLock::Segment), kept(IoLock::Inode)) else {
         return not_decided("DWOH was not measured with one thread and with more.");
     };
     let mut numbers = vec![of_segment.words("segment"), of_inode.words("inode")];
