@@ -36,10 +36,10 @@ impl Budget {
     fn of(args: &BenchArgs) -> Self {
         let (total_seconds, cell_seconds_max, slices) = match (&args.report, args.quick) {
             // Two minutes, fifteen seconds, fifteen minutes, one minute.
-            (None, false) => (70.0, 1.5, 4..=32),
-            (None, true) => (5.0, 1.5, 4..=32),
-            (Some(_), false) if args.seconds.is_none() => (540.0, 3.0, 8..=64),
-            (Some(_), _) => (9.0, 1.5, 2..=64),
+            (None, false) => (60.0, 1.5, 4..=24),
+            (None, true) => (4.0, 1.5, 4..=24),
+            (Some(_), false) if args.seconds.is_none() => (480.0, 3.0, 8..=24),
+            (Some(_), _) => (9.0, 1.5, 2..=24),
         };
         Self {
             total_seconds,
