@@ -17,7 +17,10 @@ mod run;
 pub mod schedule;
 mod volume;
 
-pub use dax::{IoLock, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock, PageTables};
+pub use dax::{
+    EntrySizes, IoLock, LockState, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock, PageTables,
+    Unmapping,
+};
 pub use daxfs_pmem::{
     Access, AccessError, Backing, Device, DeviceAccess, DeviceError, FaultError, HUGE_PAGE_BYTES,
     PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice, Protection,

@@ -94,6 +94,25 @@ impl<L: Default> Radix<L> {
             }
         }
     }
+
+    /// How much memory the tree has allocated, in bytes, with what `of_leaf` says of each leaf.
+    pub(crate) fn heap_bytes(&self, of_leaf: impl Fn(&L) -> u64) -> u64 {
+        let roots = self.roots.iter().filter_map(OnceLock::get);
+        roots.map(|root| root.heap_bytes(&of_leaf)).sum()
+    }
+}
+
+impl<L> Node<L> {
+    fn heap_bytes(&self, of_leaf: &impl Fn(&L) -> u64) -> u64 {
+        let slots = self.slots.iter().filter_map(OnceLock::get);
+        let below: u64 = slots
+            .map(|slot| match slot {
+                Slot::Interior(node) => node.heap_bytes(of_leaf),
+                Slot::Leaf(leaf) => size_of::<L>() as u64 + of_leaf(leaf),
+            })
+            .sum();
+        size_of::<Self>() as u64 + below
+    }
 }
 
 fn visit_node<'tree, L>(

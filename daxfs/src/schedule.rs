@@ -21,6 +21,9 @@ pub enum Point {
     WriteBeforePublish,
     /// A write has put its new block into the block map, and invalidated nothing yet.
     WritePublished,
+    /// A write, truncate or punch has removed the mapping entries of its range, and has their
+    /// translations still to unmap.
+    EntriesRemoved,
     /// A write, truncate or punch has invalidated the mapping entries and page tables of its
     /// range.
     Invalidated,

@@ -1,10 +1,10 @@
 //! The word of one mapping entry.
 //!
 //! ```text
-//!  63                          20 19     8 7      4 3     2     1      0
-//! +------------------------------+---------+--------+-----+-----+------+------+
-//! | device block                 | readers | unused |EMPTY|DIRTY| ZERO |LOCKED|
-//! +------------------------------+---------+--------+-----+-----+------+------+
+//!  63                   20 19     8 7   6    5      4     3     2     1      0
+//! +-----------------------+---------+---+-------+-----+-----+-----+------+------+
+//! | device block          | readers | - |DIVIDED|LARGE|EMPTY|DIRTY| ZERO |LOCKED|
+//! +-----------------------+---------+---+-------+-----+-----+-----+------+------+
 //! ```
 //! | Word | Meaning |
 //! |---|---|
@@ -13,14 +13,45 @@
 //! | `ZERO` | a hole: read-only mappings of the zero page may exist |
 //! | block | that device block may be mapped; the cached answer of the block map |
 //! | block with `DIRTY` | and it may be mapped writable |
+//! | any of them with `LARGE` | the same of 512 pages; the block is the first one's |
+//! | `DIVIDED` | in the word of 512 pages: each page has a word of its own |
 //!
 //! Readers are counted by the design `entry-rw` alone; under every other the bits are 0. Twelve
 //! bits hold 4,095 of them; whoever would be one more waits until one leaves. They cost blocks: 44
 //! bits are left, for devices of 64 PiB, which is more than page tables can name. (Linux had no
-//! bits left in 2017: its entries were as long as a pointer, 32 bits on some machines.)
+//! bits to spare in 2017: its entries are as long as a pointer, 32 bits on some machines, and
+//! hold two bits of the tree, four of the kind above, and the sector.)
 //!
-//! The bits follow Linux's `fs/dax.c` (`DAX_LOCKED`, `DAX_ZERO_PAGE`, `DAX_EMPTY`), which keeps
-//! dirtiness in tags of the tree. Plain values: touches nothing, takes no locks.
+//! The bits follow Linux's `fs/dax.c` (`DAX_LOCKED`, `DAX_PMD`, `DAX_ZERO_PAGE`, `DAX_EMPTY`),
+//! which keeps dirtiness in tags of the tree. Plain values: touches nothing, takes no locks.
+
+use std::ops::Range;
+
+use crate::allocation::GROUP_BLOCKS;
+
+/// How many pages one entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// One page of 4 KiB.
+    Small,
+    /// The 512 pages of an aligned 2 MiB.
+    Large,
+}
+
+impl Size {
+    pub(crate) const fn pages(self) -> u64 {
+        match self {
+            Self::Small => 1,
+            Self::Large => GROUP_BLOCKS,
+        }
+    }
+
+    /// The pages of the entry that `page` belongs to.
+    pub(crate) fn around(self, page: u64) -> Range<u64> {
+        let first = page - page % self.pages();
+        first..first + self.pages()
+    }
+}
 
 /// The value of a mapping entry, with or without its lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +61,8 @@ const LOCKED: u64 = 1 << 0;
 const ZERO: u64 = 1 << 1;
 const DIRTY: u64 = 1 << 2;
 const EMPTY: u64 = 1 << 3;
+const LARGE: u64 = 1 << 4;
+const DIVIDED: u64 = 1 << 5;
 const READERS_SHIFT: u32 = 8;
 const READERS_BITS: u32 = 12;
 const READERS_MAX: u64 = (1 << READERS_BITS) - 1;
@@ -50,16 +83,21 @@ pub(crate) enum Dirtiness {
 impl Entry {
     /// No entry.
     pub(crate) const NONE: Self = Self(0);
-    /// A hole that may be mapped by the zero page.
-    pub(crate) const ZERO: Self = Self(ZERO);
+    /// In place of an entry of 512 pages: each of them may have its own.
+    pub(crate) const DIVIDED: Self = Self(DIVIDED);
 
-    /// A block that may be mapped.
-    pub(crate) fn block(block: u64, dirtiness: Dirtiness) -> Self {
+    /// A hole that may be mapped by zero pages.
+    pub(crate) fn zero(size: Size) -> Self {
+        Self(ZERO | large_bit(size))
+    }
+
+    /// A block, or the first of 512, that may be mapped.
+    pub(crate) fn block(block: u64, size: Size, dirtiness: Dirtiness) -> Self {
         let dirty = match dirtiness {
             Dirtiness::Clean => 0,
             Dirtiness::Dirty => DIRTY,
         };
-        Self(block << BLOCK_SHIFT | dirty)
+        Self(block << BLOCK_SHIFT | dirty | large_bit(size))
     }
 
     pub(crate) fn from_word(word: u64) -> Self {
@@ -72,6 +110,10 @@ impl Entry {
 
     pub(crate) fn is_none(self) -> bool {
         self.0 == 0
+    }
+
+    pub(crate) fn is_divided(self) -> bool {
+        self.0 & DIVIDED != 0
     }
 
     pub(crate) fn is_locked(self) -> bool {
@@ -102,31 +144,67 @@ impl Entry {
         self.0 & DIRTY != 0
     }
 
-    /// The device block that it caches, if any.
+    pub(crate) fn dirtiness(self) -> Dirtiness {
+        match self.is_dirty() {
+            true => Dirtiness::Dirty,
+            false => Dirtiness::Clean,
+        }
+    }
+
+    pub(crate) fn size(self) -> Size {
+        match self.0 & LARGE {
+            0 => Size::Small,
+            _ => Size::Large,
+        }
+    }
+
+    /// The device block that it caches, or the first of them, if any.
     pub(crate) fn device_block(self) -> Option<u64> {
         let block = self.0 >> BLOCK_SHIFT;
         (block != 0).then_some(block)
     }
 
-    /// The same entry, locked; no entry becomes an empty one.
-    pub(crate) fn locked(self) -> Self {
+    /// The device block that it caches for `page`, which is one of its pages.
+    pub(crate) fn device_block_of(self, page: u64) -> Option<u64> {
+        self.device_block()
+            .map(|first| first + page % self.size().pages())
+    }
+
+    /// The same entry, locked; no entry becomes an empty one of `size`.
+    pub(crate) fn locked(self, size: Size) -> Self {
         match self.0 {
-            0 => Self(LOCKED | EMPTY),
+            0 => Self(LOCKED | EMPTY | large_bit(size)),
             word => Self(word | LOCKED),
         }
     }
 
     /// The same entry, unlocked; an empty one becomes no entry.
     pub(crate) fn unlocked(self) -> Self {
-        Self(self.0 & !(LOCKED | EMPTY))
+        match self.0 & EMPTY {
+            0 => Self(self.0 & !LOCKED),
+            _ => Self::NONE,
+        }
     }
 
-    /// The same entry, dirty if `before` was dirty with the same block.
-    pub(crate) fn keeping_dirty(self, before: Entry) -> Self {
-        if self.device_block().is_some() && self.device_block() == before.device_block() {
-            return Self(self.0 | before.0 & DIRTY);
+    /// The same entry, dirty.
+    pub(crate) fn dirty(self) -> Self {
+        Self(self.0 | DIRTY)
+    }
+
+    /// The same entry, dirty if `before` was dirty with the same blocks.
+    pub(crate) fn keeping_dirty(self, before: Self) -> Self {
+        let is_same = self.device_block().is_some() && self.device_block() == before.device_block();
+        match is_same && before.is_dirty() {
+            true => self.dirty(),
+            false => self,
         }
-        self
+    }
+}
+
+fn large_bit(size: Size) -> u64 {
+    match size {
+        Size::Small => 0,
+        Size::Large => LARGE,
     }
 }
 
@@ -134,10 +212,15 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lock = if self.is_locked() { "locked " } else { "" };
         let dirty = if self.is_dirty() { " dirty" } else { "" };
+        let size = match self.size() {
+            Size::Small => "",
+            Size::Large => "large ",
+        };
         match self.device_block() {
-            Some(block) => write!(formatter, "{lock}block {block}{dirty}"),
-            None if self.is_zero() => write!(formatter, "{lock}zero"),
-            None => write!(formatter, "{lock}none"),
+            _ if self.is_divided() => write!(formatter, "{lock}divided"),
+            Some(block) => write!(formatter, "{lock}{size}block {block}{dirty}"),
+            None if self.is_zero() => write!(formatter, "{lock}{size}zero"),
+            None => write!(formatter, "{lock}{size}none"),
         }
     }
 }

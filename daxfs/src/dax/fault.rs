@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use daxfs_pmem::{Access, FaultError, PageTable, Protection};
 
-use super::entry::Entry;
-use super::entry_tree::PageOutOfBounds;
+use super::entry::{Dirtiness, Entry, Size};
+use super::entry_tree::Refused;
 
 /// A page fault, in terms of the file.
 pub(crate) struct PageFault<'table> {
@@ -20,19 +20,29 @@ pub(crate) struct PageFault<'table> {
     pub(crate) protection: Protection,
 }
 
-/// What the file has where a fault is.
+/// A fault, and how much of the file its answer is to cover.
+pub(crate) struct Request<'fault> {
+    pub(crate) fault: &'fault PageFault<'fault>,
+    pub(crate) size: Size,
+}
+
+/// What the file has where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Hole,
-    /// The device block of the first page of the unit.
+    /// The device block of the first page.
     Block(u64),
 }
 
-/// Why a fault is not answered.
+/// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// What it was begun with is so no longer: begin again.
     Again,
+    /// 2 MiB cannot be had: ask for 4 KiB.
+    FallBack,
+    /// A 2 MiB entry is in the way of a 4 KiB one: break it up, and begin again.
+    BreakUp,
     /// It cannot be.
     Failed(FaultError),
 }
@@ -43,21 +53,41 @@ impl From<FaultError> for Stop {
     }
 }
 
-impl From<PageOutOfBounds> for Stop {
-    fn from(_: PageOutOfBounds) -> Self {
-        Self::Failed(FaultError::Device)
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Divided => Self::FallBack,
+            Refused::LargeInTheWay => Self::BreakUp,
+            Refused::OutOfBounds => Self::Failed(FaultError::Device),
+        }
     }
 }
 
 impl PageFault<'_> {
-    /// Whether the fault cannot be answered by what was seen.
-    pub(crate) fn needs_block(&self, seen: Seen) -> bool {
-        self.access == Access::Write && seen == Seen::Hole
+    /// Whether the window has all of the 2 MiB around the page.
+    pub(crate) fn window_covers(&self, pages: &Range<u64>) -> bool {
+        let end = self.window_first_page + self.table.len_pages();
+        self.window_first_page <= pages.start && pages.end <= end
+    }
+}
+
+impl Request<'_> {
+    /// The pages that the answer covers.
+    pub(crate) fn pages(&self) -> Range<u64> {
+        self.size.around(self.fault.page)
     }
 
-    /// What `entry` says the file has, if that answers the fault.
+    /// Whether the fault cannot be answered by what was seen.
+    pub(crate) fn needs_block(&self, seen: Seen) -> bool {
+        self.fault.access == Access::Write && seen == Seen::Hole
+    }
+
+    /// What `entry` says the file has, if that answers the request.
     pub(crate) fn answer_of(&self, entry: Entry) -> Option<Seen> {
-        let seen = match entry.device_block() {
+        if self.size == Size::Large && entry.size() == Size::Small {
+            return None;
+        }
+        let seen = match entry.device_block_of(self.pages().start) {
             Some(block) => Seen::Block(block),
             None if entry.is_zero() => Seen::Hole,
             None => return None,
@@ -65,9 +95,16 @@ impl PageFault<'_> {
         (!self.needs_block(seen)).then_some(seen)
     }
 
-    /// The whole units of `unit_pages` that hold the page.
-    pub(crate) fn unit(&self, unit_pages: u64) -> Range<u64> {
-        let first = self.page / unit_pages * unit_pages;
-        first..first + unit_pages
+    /// The entry that stands for what was seen.
+    pub(crate) fn entry_for(&self, seen: Seen) -> Entry {
+        match (seen, self.fault.protection) {
+            (Seen::Hole, _) => Entry::zero(self.size),
+            (Seen::Block(block), Protection::ReadWrite) => {
+                Entry::block(block, self.size, Dirtiness::Dirty)
+            }
+            (Seen::Block(block), Protection::ReadOnly) => {
+                Entry::block(block, self.size, Dirtiness::Clean)
+            }
+        }
     }
 }

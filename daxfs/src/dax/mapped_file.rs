@@ -6,17 +6,22 @@
 //! which step is the whole of what a design in [`mapping_lock`](super::mapping_lock) says.
 //!
 //! # Locking
-//! `windows` is a latch (innermost but for page tables' own locks), `std`'s because faults take
-//! it. Changing the block map takes its latch and needs a transaction.
+//! None. Changing the block map takes its latch and needs a transaction; see [`windows`] for
+//! theirs.
+//!
+//! [`windows`]: super::windows
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use daxfs_pmem::{Access, FaultError, Frame, PageTable, Protection};
+use daxfs_pmem::{Access, FaultError, Frame};
 
-use super::entry::{Dirtiness, Entry};
-use super::entry_tree::{EntryTree, Removal};
-use super::fault::{PageFault, Seen};
+use super::entry::{Dirtiness, Entry, Size};
+use super::entry_tree::{EntryTree, LockedEntry, Removal};
+use super::fault::{PageFault, Request, Seen, Stop};
+use super::settings::{EntrySizes, Settings, Unmapping};
+use super::windows::Windows;
 use crate::allocation::{GROUP_BLOCKS, Goal, Placement};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
@@ -33,14 +38,11 @@ pub(crate) struct MappedFile {
     pub(crate) inode: Arc<Inode>,
     pub(crate) blocks: Arc<BlockMap>,
     pub(crate) entries: EntryTree,
-    windows: RwLock<Vec<Arc<Window>>>,
-}
-
-/// Part of a file in somebody's page tables.
-pub(crate) struct Window {
-    pub(crate) table: Arc<dyn PageTable>,
-    /// The file's page at the window's first page.
-    pub(crate) first_page: u64,
+    pub(crate) windows: Windows,
+    unmapping: Unmapping,
+    entry_sizes: EntrySizes,
+    /// Invalidations that have removed entries and not yet their translations.
+    invalidating: AtomicU32,
 }
 
 /// Blocks that nobody else can reach yet; what was not published is given back when dropped.
@@ -51,14 +53,17 @@ pub(crate) struct Prepared<'file> {
 
 impl MappedFile {
     /// A file with nothing mapped; `None` when `inode` is a directory.
-    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>) -> Option<Self> {
+    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Option<Self> {
         let blocks = Arc::clone(inode.blocks()?);
         Some(Self {
             volume,
             inode,
             blocks,
             entries: EntryTree::default(),
-            windows: RwLock::new(Vec::new()),
+            windows: Windows::default(),
+            unmapping: settings.unmapping,
+            entry_sizes: settings.entry_sizes,
+            invalidating: AtomicU32::new(0),
         })
     }
 
@@ -73,66 +78,123 @@ impl MappedFile {
         pages.start / unit * unit..pages.end.div_ceil(unit).saturating_mul(unit)
     }
 
+    // ---- Step: ask ----------------------------------------------------------------------------
+
+    /// How much of the file the answer to a fault should cover: 2 MiB where that looks possible and
+    /// is no more than `largest`, otherwise a page. A guess; entering it may be refused.
+    pub(crate) fn request<'fault>(
+        &self,
+        fault: &'fault PageFault<'fault>,
+        largest: Size,
+    ) -> Request<'fault> {
+        let size = match (self.unit_size(), largest) {
+            (Size::Large, _) => Size::Large,
+            (Size::Small, Size::Large) if self.may_be_large(fault) => Size::Large,
+            _ => Size::Small,
+        };
+        Request { fault, size }
+    }
+
+    /// The rules of Linux's `dax_fault_check_fallback`: the window and the file cover the 2 MiB,
+    /// and no smaller entry is there, which wins. And the block map has them in one piece, or not
+    /// at all.
+    fn may_be_large(&self, fault: &PageFault<'_>) -> bool {
+        let pages = Size::Large.around(fault.page);
+        self.entry_sizes == EntrySizes::Both
+            && fault.window_covers(&pages)
+            && pages.end <= blocks_for_bytes(self.inode.len_bytes())
+            && !self.entries.is_divided(fault.page)
+            && self.whole(pages).is_some()
+    }
+
     // ---- Step: look up ------------------------------------------------------------------------
 
-    /// What the block map has for the faulting unit, and whether the page is within the file.
+    /// What the block map has for all pages of the request, and whether the page is in the file.
     ///
     /// # Errors
-    /// [`FaultError::BeyondEndOfFile`]; [`FaultError::Device`] when the file's blocks lie so that
-    /// the device cannot map them.
-    pub(crate) fn look_up(&self, fault: &PageFault<'_>) -> Result<Seen, FaultError> {
-        self.check_within(fault)?;
-        let seen = self.whole_unit(fault.page)?;
-        self.volume.reached(Point::FaultLookedUp, fault.page);
+    /// [`FaultError::BeyondEndOfFile`]; [`Stop::FallBack`] when the pages are not of one piece, but
+    /// [`FaultError::Device`] where nothing smaller can be mapped.
+    pub(crate) fn look_up(&self, request: &Request<'_>) -> Result<Seen, Stop> {
+        self.check_within(request)?;
+        let seen = self.whole(request.pages()).ok_or(self.too_small(request))?;
+        self.volume
+            .reached(Point::FaultLookedUp, request.fault.page);
         Ok(seen)
     }
 
-    /// Whether the page is within the file.
+    /// Whether all of the request is within the file, or on devices of huge pages its page.
     ///
     /// # Errors
-    /// [`FaultError::BeyondEndOfFile`].
-    pub(crate) fn check_within(&self, fault: &PageFault<'_>) -> Result<(), FaultError> {
-        if fault.page >= blocks_for_bytes(self.inode.len_bytes()) {
-            return Err(FaultError::BeyondEndOfFile);
+    /// [`FaultError::BeyondEndOfFile`]; [`Stop::FallBack`] when the page is within the file.
+    pub(crate) fn check_within(&self, request: &Request<'_>) -> Result<(), Stop> {
+        let end = blocks_for_bytes(self.inode.len_bytes());
+        if request.fault.page >= end {
+            return Err(FaultError::BeyondEndOfFile.into());
+        }
+        if request.pages().end > end && request.size != self.unit_size() {
+            return Err(Stop::FallBack);
         }
         Ok(())
     }
 
-    /// What the whole unit of `page` is: on a device of huge pages nothing less can be mapped.
-    fn whole_unit(&self, page: u64) -> Result<Seen, FaultError> {
-        let unit = self.unit_pages();
-        match self.blocks.look_up(page / unit * unit, unit) {
-            Found::Hole { len_blocks } if len_blocks == unit => Ok(Seen::Hole),
-            Found::Mapped(run) if run.len_blocks == unit && run.block.is_multiple_of(unit) => {
-                Ok(Seen::Block(run.block))
+    /// What the pages of one entry are, if they are of one piece.
+    fn whole(&self, pages: Range<u64>) -> Option<Seen> {
+        let len = pages.end - pages.start;
+        match self.blocks.look_up(pages.start, len) {
+            Found::Hole { len_blocks } if len_blocks == len => Some(Seen::Hole),
+            Found::Mapped(run) if run.len_blocks == len && run.block.is_multiple_of(len) => {
+                Some(Seen::Block(run.block))
             }
-            _ => Err(FaultError::Device),
+            _ => None,
+        }
+    }
+
+    fn too_small(&self, request: &Request<'_>) -> Stop {
+        if request.size == self.unit_size() {
+            Stop::Failed(FaultError::Device)
+        } else {
+            Stop::FallBack
+        }
+    }
+
+    fn unit_size(&self) -> Size {
+        if self.unit_pages() == 1 {
+            Size::Small
+        } else {
+            Size::Large
         }
     }
 
     // ---- Step: allocate -----------------------------------------------------------------------
 
-    /// A zeroed unit for a write fault on what seems to be a hole, made before any lock of the
+    /// Zeroed blocks for a write fault on what seems to be a hole, made before any lock of the
     /// design is taken; `None` for any other fault. A guess: the design looks again under its lock.
     ///
     /// # Errors
-    /// [`FaultError::NoSpace`], [`FaultError::Device`].
-    pub(crate) fn prepare_for(
-        &self,
-        fault: &PageFault<'_>,
-    ) -> Result<Option<Prepared<'_>>, FaultError> {
-        let unit = self.unit_pages();
-        let first = fault.page / unit * unit;
-        if fault.access == Access::Read || self.whole_unit(fault.page)? != Seen::Hole {
+    /// [`FaultError::NoSpace`], [`FaultError::Device`]; [`Stop::FallBack`] when there are no 2 MiB
+    /// in one piece.
+    pub(crate) fn prepare_for(&self, request: &Request<'_>) -> Result<Option<Prepared<'_>>, Stop> {
+        let is_write = request.fault.access == Access::Write;
+        if !is_write || self.whole(request.pages()) != Some(Seen::Hole) {
             return Ok(None);
         }
-        self.check_within(fault)?;
-        let prepare = || -> Result<Prepared<'_>> {
-            let prepared = self.allocate(first, unit, Placement::Aligned)?;
-            self.volume.zero_blocks(prepared.run())?;
-            Ok(prepared)
+        self.check_within(request)?;
+        let len_blocks = request.size.pages();
+        let prepare = || -> Result<Option<Prepared<'_>>> {
+            let prepared = self.allocate(request.pages().start, len_blocks, Placement::Aligned)?;
+            let run = prepared.run();
+            if run.len_blocks < len_blocks || !run.block.is_multiple_of(len_blocks) {
+                return Ok(None);
+            }
+            self.volume.zero_blocks(run)?;
+            Ok(Some(prepared))
         };
-        prepare().map(Some).map_err(|error| fault_error(&error))
+        match prepare() {
+            Ok(Some(prepared)) => Ok(Some(prepared)),
+            Ok(None) => Err(self.too_small(request)),
+            Err(Error::NoSpace { .. }) if request.size != self.unit_size() => Err(Stop::FallBack),
+            Err(error) => Err(fault_error(&error).into()),
+        }
     }
 
     /// Blocks for `file_block..`, at most `max_blocks`, not yet filled.
@@ -158,31 +220,29 @@ impl MappedFile {
     /// How the file wants its blocks: aligned when it is large or mapped.
     pub(crate) fn placement(&self) -> Placement {
         let large = self.inode.len_bytes() >= GROUP_BLOCKS * BLOCK_BYTES;
-        if large || self.is_mapped() {
+        if large || !self.windows.is_empty() {
             Placement::Aligned
         } else {
             Placement::Packed
         }
     }
 
-    /// Puts a prepared unit into the block map, unless somebody else's is there. Returns what is.
+    /// Puts prepared blocks into the block map, unless somebody else's are there. Returns what is.
     pub(crate) fn publish_prepared(
         &self,
         transaction: &Transaction<'_>,
-        fault: &PageFault<'_>,
+        request: &Request<'_>,
         mut prepared: Prepared<'_>,
-    ) -> Result<Seen, FaultError> {
-        let unit = self.unit_pages();
-        let first = fault.page / unit * unit;
+    ) -> Result<Seen, Stop> {
         let run = prepared.run();
-        let inserted = self.insert(transaction, first, run);
+        let inserted = self.insert(transaction, request.pages().start, run);
         prepared.keep_rest(inserted);
         if inserted == run.len_blocks {
             return Ok(Seen::Block(run.block));
         }
-        match self.whole_unit(fault.page)? {
-            Seen::Hole => Err(FaultError::Device),
-            seen => Ok(seen),
+        match self.whole(request.pages()) {
+            Some(Seen::Block(block)) => Ok(Seen::Block(block)),
+            _ => Err(self.too_small(request)),
         }
     }
 
@@ -200,42 +260,43 @@ impl MappedFile {
     // ---- Step: install ------------------------------------------------------------------------
 
     /// Enters what was seen, and maps it; for designs that do not lock entries.
-    pub(crate) fn install(&self, fault: &PageFault<'_>, seen: Seen) -> Result<(), FaultError> {
-        let after = |before| self.entry_for(fault, seen, before);
-        let first = fault.page / self.unit_pages() * self.unit_pages();
-        let before = self
-            .entries
-            .replace(first, after)
-            .map_err(|_| FaultError::Device)?;
-        self.map(fault, seen, before)
+    pub(crate) fn install(&self, request: &Request<'_>, seen: Seen) -> Result<(), Stop> {
+        let entry = request.entry_for(seen);
+        let before = self.entries.enter(request.fault.page, entry)?;
+        self.map(request, seen, before)
     }
 
-    /// The entry that stands for what was seen, where `before` is now.
-    pub(crate) fn entry_for(&self, fault: &PageFault<'_>, seen: Seen, before: Entry) -> Entry {
-        match (seen, fault.protection) {
-            (Seen::Hole, _) => Entry::ZERO,
-            (Seen::Block(block), Protection::ReadWrite) => Entry::block(block, Dirtiness::Dirty),
-            (Seen::Block(block), Protection::ReadOnly) => {
-                Entry::block(block, Dirtiness::Clean).keeping_dirty(before)
-            }
+    /// The same for designs that have locked the entry; unlocks it.
+    pub(crate) fn install_locked(
+        &self,
+        request: &Request<'_>,
+        seen: Seen,
+        locked: LockedEntry<'_>,
+    ) -> Result<(), Stop> {
+        let after = locked.admit(request.fault.page, request.entry_for(seen))?;
+        // Acquire: pairs with the release in `invalidate`. Whoever finds its entry removed, but its
+        // translations not yet, must not show what is new in one window while another shows what is
+        // old.
+        if seen != Seen::Hole && self.invalidating.load(Ordering::Acquire) > 0 {
+            self.windows
+                .unmap(request.pages())
+                .map_err(|error| fault_error(&error))?;
         }
+        self.map(request, seen, locked.value())?;
+        locked.unlock(after);
+        Ok(())
     }
 
     /// Puts what was seen into the faulting page table, where `before` was the entry until now. A
     /// block that takes the place of a hole first takes the zero page out of every window.
-    pub(crate) fn map(
-        &self,
-        fault: &PageFault<'_>,
-        seen: Seen,
-        before: Entry,
-    ) -> Result<(), FaultError> {
-        let unit = self.unit_pages();
-        let first = fault.page / unit * unit;
+    pub(crate) fn map(&self, request: &Request<'_>, seen: Seen, before: Entry) -> Result<(), Stop> {
+        let (fault, pages) = (request.fault, request.pages());
         let frame = match seen {
             Seen::Hole => Frame::Zero,
             Seen::Block(block) => {
                 if before.is_zero() {
-                    self.unmap(first..first + unit)
+                    self.windows
+                        .unmap(pages.clone())
                         .map_err(|error| fault_error(&error))?;
                 }
                 Frame::Device {
@@ -244,14 +305,14 @@ impl MappedFile {
                 }
             }
         };
-        let window_page = first - fault.window_first_page;
+        let window_page = pages.start - fault.window_first_page;
         fault
             .table
-            .map(window_page, unit, frame)
+            .map(window_page, request.size.pages(), frame)
             .or_else(|_| {
                 // Too many address ranges: translations may always be dropped.
                 fault.table.unmap(0, fault.table.len_pages())?;
-                fault.table.map(window_page, unit, frame)
+                fault.table.map(window_page, request.size.pages(), frame)
             })
             .map_err(|_| FaultError::Device)?;
         self.volume.reached(Point::FaultInstalled, fault.page);
@@ -260,36 +321,51 @@ impl MappedFile {
 
     // ---- Step: invalidate ---------------------------------------------------------------------
 
-    /// Drops the mapping entries of `pages`, waiting for locked ones, and then, with one unmap of
-    /// the whole range, their translations. Nothing is unmapped where there was no entry.
+    /// Drops the mapping entries of `pages`, waiting for locked ones, and then their translations,
+    /// with one unmap of the whole range or, if so mounted, entry by entry. Nothing is unmapped
+    /// where there was no entry.
     pub(crate) fn invalidate(&self, pages: Range<u64>, removal: Removal) -> Result<()> {
+        let units = self.units_of(pages.clone());
+        for edge in edges(&units) {
+            self.break_up(edge, removal)?;
+        }
+        // Released before the entries go: see `install_locked`.
+        self.invalidating.fetch_add(1, Ordering::AcqRel);
         let before_wait = || self.volume.reached(Point::LockWait, pages.start);
-        let removed = self
-            .entries
-            .remove(self.units_of(pages.clone()), removal, before_wait);
-        let result = match removed {
-            Some(hull) => self.unmap(self.units_of(hull)),
-            None => Ok(()),
-        };
+        let mut hull: Option<Range<u64>> = None;
+        let mut result = Ok(());
+        self.entries
+            .remove(units, removal, before_wait, |found| match self.unmapping {
+                Unmapping::Once => {
+                    let start = hull.as_ref().map_or(found.start, |hull| hull.start);
+                    hull = Some(start..found.end);
+                }
+                Unmapping::EachEntry if result.is_ok() => result = self.windows.unmap(found),
+                Unmapping::EachEntry => {}
+            });
+        self.volume.reached(Point::EntriesRemoved, pages.start);
+        if let Some(hull) = hull {
+            result = self.windows.unmap(hull);
+        }
+        // Release: whoever sees it after this sees the translations gone.
+        self.invalidating.fetch_sub(1, Ordering::Release);
         self.volume.reached(Point::Invalidated, pages.start);
         result
     }
 
-    /// Takes the translations of `pages` out of every window.
-    pub(crate) fn unmap(&self, pages: Range<u64>) -> Result<()> {
-        let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
-        for window in windows.iter() {
-            let end = window.first_page + window.table.len_pages();
-            let from = pages.start.max(window.first_page);
-            let to = pages.end.min(end);
-            if from >= to {
-                continue;
-            }
-            // A page table that cannot drop a part (too many address ranges) can drop all.
-            window
-                .table
-                .unmap(from - window.first_page, to - from)
-                .or_else(|_| window.table.unmap(0, window.table.len_pages()))?;
+    /// Makes a 2 MiB entry give way to 4 KiB ones of which some differ, if there is one around
+    /// `page`. That of a hole goes whole, as in Linux: the next faults enter small ones. One with
+    /// blocks is divided, if some of its blocks go; the rest stays mapped and, if it was, dirty.
+    pub(crate) fn break_up(&self, page: u64, removal: Removal) -> Result<()> {
+        let before_wait = || self.volume.reached(Point::LockWait, page);
+        let Some(locked) = self.entries.lock_if_large(page, before_wait) else {
+            return Ok(());
+        };
+        if locked.value().is_zero() {
+            self.windows.unmap(Size::Large.around(page))?;
+            locked.unlock(Entry::NONE);
+        } else if removal == Removal::All {
+            locked.divide();
         }
         Ok(())
     }
@@ -299,9 +375,6 @@ impl MappedFile {
     /// What entries cache for `file_block` and the blocks after it, up to `max_blocks`. The caller
     /// holds the I/O lock over them, so that what was cached stays true.
     pub(crate) fn cached_run(&self, file_block: u64, max_blocks: u64) -> Option<Run> {
-        if self.unit_pages() > 1 {
-            return None;
-        }
         let before_wait = || self.volume.reached(Point::LockWait, file_block);
         self.entries.cached_run(file_block, max_blocks, before_wait)
     }
@@ -309,46 +382,43 @@ impl MappedFile {
     /// Enters the blocks that the block map has for `pages` where there is no entry yet. Each is
     /// looked up with its entry locked, as a fault does.
     pub(crate) fn cache(&self, pages: Range<u64>) {
-        if self.unit_pages() > 1 {
-            return;
-        }
-        for page in pages {
+        let mut page = pages.start;
+        while page < pages.end {
+            let size = self.size_to_cache(page);
             let before_wait = || self.volume.reached(Point::LockWait, page);
-            let Ok(locked) = self.entries.lock(page, before_wait) else {
-                return;
-            };
-            if !locked.value().is_none() {
-                continue;
+            let locked = self.entries.lock(page, size, before_wait).ok();
+            let around = size.around(page);
+            if let Some(locked) = locked.filter(|locked| locked.value().is_none())
+                && let Some(Seen::Block(block)) = self.whole(around.clone())
+            {
+                locked.unlock(Entry::block(block, size, Dirtiness::Clean));
             }
-            if let Found::Mapped(run) = self.blocks.look_up(page, 1) {
-                locked.unlock(Entry::block(run.block, Dirtiness::Clean));
-            }
+            page = around.end;
         }
     }
 
-    // ---- Windows ------------------------------------------------------------------------------
-
-    /// Adds a window, which from now on is told of what becomes stale.
-    pub(crate) fn attach(&self, window: Arc<Window>) {
-        self.windows
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(window);
+    fn size_to_cache(&self, page: u64) -> Size {
+        let pages = Size::Large.around(page);
+        let is_large = self.entry_sizes == EntrySizes::Both
+            && pages.end <= blocks_for_bytes(self.inode.len_bytes())
+            && !self.entries.is_divided(page)
+            && matches!(self.whole(pages), Some(Seen::Block(_)));
+        if is_large {
+            Size::Large
+        } else {
+            self.unit_size()
+        }
     }
+}
 
-    /// Removes a window.
-    pub(crate) fn detach(&self, window: &Arc<Window>) {
-        let mut windows = self.windows.write().unwrap_or_else(PoisonError::into_inner);
-        windows.retain(|other| !Arc::ptr_eq(other, window));
-    }
-
-    fn is_mapped(&self) -> bool {
-        !self
-            .windows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
-    }
+/// A page in each 2 MiB of which `pages` is only a part.
+fn edges(pages: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+    let large = Size::Large.pages();
+    let last = (!pages.end.is_multiple_of(large)).then(|| pages.end - 1);
+    let first = (!pages.start.is_multiple_of(large)).then_some(pages.start);
+    first
+        .into_iter()
+        .chain(last.filter(|last| first.is_none_or(|first| first / large != last / large)))
 }
 
 impl Prepared<'_> {

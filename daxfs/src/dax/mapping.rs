@@ -17,8 +17,8 @@ use daxfs_pmem::{
 use super::MAX_FILE_BYTES;
 use super::fault::PageFault;
 use super::io::range_end;
-use super::mapped_file::Window;
 use super::open_file::OpenFile;
+use super::windows::Window;
 use crate::error::{Error, Result};
 
 /// Which page tables a mapping has.
@@ -136,7 +136,7 @@ impl Mapping {
             PageTables::Software => SoftwarePageTable::new(device, len_pages, handler)?,
         };
         let window = Arc::new(Window { table, first_page });
-        file.mapped.attach(Arc::clone(&window));
+        file.mapped.windows.attach(Arc::clone(&window));
         Ok(Self {
             file,
             window,
@@ -215,7 +215,9 @@ impl Mapping {
     /// [`Error::InvalidRange`] outside the mapping, [`Error::Device`] when the device fails.
     pub fn sync(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.check("sync", offset_bytes, len_bytes)?;
-        self.file.flush_mapped()?;
+        let first = self.window.first_page + offset_bytes / PAGE_BYTES;
+        let end = self.window.first_page + (offset_bytes + len_bytes).div_ceil(PAGE_BYTES);
+        self.file.flush_mapped(first..end)?;
         self.file.volume().checkpoint()
     }
 
@@ -261,7 +263,7 @@ impl Drop for Mapping {
         if self.protection == Protection::ReadWrite {
             self.file.inode().note_written();
         }
-        self.file.mapped.detach(&self.window);
+        self.file.mapped.windows.detach(&self.window);
     }
 }
 

@@ -5,6 +5,9 @@
 //! | [`entry`] | the word of one mapping entry |
 //! | [`wait_table`] | where threads sleep for an entry lock |
 //! | [`entry_tree`] | a file's mapping entries |
+//! | [`windows`] | the page tables that a file is in |
+//! | [`lock_state`] | what the mapping lock of a file takes and has done |
+//! | [`settings`] | what a file is opened with |
 //! | [`fault`] | a page fault in terms of the file |
 //! | [`mapped_file`] | the file and the steps that designs are made of |
 //! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
@@ -39,20 +42,26 @@ mod entry_tree;
 mod fault;
 mod io;
 mod io_lock;
+mod lock_state;
 mod mapped_file;
 mod mapping;
 mod mapping_lock;
 mod open_file;
 mod resize;
+mod settings;
 mod wait_table;
+mod windows;
 mod zero;
 
 pub(crate) use io::{append, read_at, write_at};
 pub use io_lock::IoLock;
+pub use lock_state::LockState;
 pub use mapping::{MapOptions, Mapping, PageTables};
 pub use mapping_lock::MappingLock;
 pub(crate) use open_file::OpenFile;
 pub(crate) use resize::{punch_hole, truncate};
+pub(crate) use settings::Settings;
+pub use settings::{EntrySizes, Unmapping};
 
 /// The largest file: 16 TiB.
 pub const MAX_FILE_BYTES: u64 = crate::format::geometry::MAXIMUM_FILE_BYTES;

@@ -5,6 +5,7 @@
 //! # Locking
 //! Owns the I/O lock, the mapping lock, and the append mutex (rank: just before the I/O range).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -12,9 +13,11 @@ use daxfs_pmem::{FaultError, Persistence};
 use parking_lot::Mutex;
 
 use super::fault::PageFault;
-use super::io_lock::{IoLock, IoLocking};
+use super::io_lock::IoLocking;
+use super::lock_state::LockState;
 use super::mapped_file::MappedFile;
-use super::mapping_lock::{MappingLock, MappingLocking};
+use super::mapping_lock::MappingLocking;
+use super::settings::Settings;
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::inode::Inode;
@@ -33,16 +36,11 @@ pub(crate) struct OpenFile {
 
 impl OpenFile {
     /// Opens `inode`; `None` when it is a directory.
-    pub(crate) fn new(
-        volume: Arc<Volume>,
-        inode: Arc<Inode>,
-        io_lock: IoLock,
-        mapping_lock: MappingLock,
-    ) -> Option<Self> {
+    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Option<Self> {
         Some(Self {
-            mapped: MappedFile::new(volume, inode)?,
-            io_lock: CachePadded::new(IoLocking::new(io_lock)),
-            mapping_lock: CachePadded::new(MappingLocking::new(mapping_lock)),
+            mapped: MappedFile::new(volume, inode, settings)?,
+            io_lock: CachePadded::new(IoLocking::new(settings.io_lock)),
+            mapping_lock: CachePadded::new(MappingLocking::new(settings.mapping_lock)),
             append: Mutex::new(()),
         })
     }
@@ -63,27 +61,39 @@ impl OpenFile {
         self.volume().retry_when_full(is_no_space, answer)
     }
 
-    /// Flushes what was stored through mappings, where flush instructions do that: writes were
-    /// fenced when they were made. (On files a checkpoint's `msync` covers it.)
+    /// Flushes what was stored into `pages` through mappings, where flush instructions do that:
+    /// writes were fenced when they were made. (On files a checkpoint's `msync` covers it.)
     ///
     /// # Errors
     /// What the device reports.
-    pub(crate) fn flush_mapped(&self) -> Result<()> {
+    pub(crate) fn flush_mapped(&self, pages: Range<u64>) -> Result<()> {
         if self.volume().device.persistence() != Persistence::Hardware {
             return Ok(());
         }
         let device = &self.volume().device;
-        let unit_bytes = self.mapped.unit_pages() * BLOCK_BYTES;
         let mut result = Ok(());
-        self.mapped.entries.for_each_dirty(0..u64::MAX, |_, block| {
+        self.mapped.entries.for_each_dirty(pages, |pages, block| {
             if result.is_ok() {
+                let len_bytes = (pages.end - pages.start) * BLOCK_BYTES;
                 result = device
-                    .flush_range(block * BLOCK_BYTES, unit_bytes)
+                    .flush_range(block * BLOCK_BYTES, len_bytes)
                     .and_then(|in_flight| device.fence(in_flight))
                     .map(drop);
             }
         });
         Ok(result?)
+    }
+
+    /// What the mapping entries and the mapping lock take and have done.
+    pub(crate) fn lock_state(&self) -> LockState {
+        let (lock, entries) = (self.mapping_lock.counts(), self.mapped.entries.counts());
+        LockState {
+            bytes: lock.bytes + entries.bytes,
+            entries: entries.entries,
+            waits: lock.waits + entries.waits,
+            wakes: lock.waits + entries.wakes,
+            unmaps: self.mapped.windows.unmaps(),
+        }
     }
 
     /// Brings the time of the last write into the next checkpoint.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::metadata::{ExtentInfo, Metadata};
 use super::mounted::OpenHandle;
-use crate::dax::{self, MapOptions, Mapping};
+use crate::dax::{self, LockState, MapOptions, Mapping};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -180,6 +180,13 @@ impl File {
         }
         let keep_open: Arc<dyn Any + Send + Sync> = self.handle.clone();
         Mapping::new(Arc::clone(&self.handle.file), keep_open, &options)
+    }
+
+    /// What keeps the file's mappings coherent takes, and how often threads waited for it. Takes no
+    /// lock, and a time that grows with the number of mapping entries.
+    #[must_use]
+    pub fn lock_state(&self) -> LockState {
+        self.handle.file.lock_state()
     }
 
     fn check_writable(&self, operation: &'static str) -> Result<()> {

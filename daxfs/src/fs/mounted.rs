@@ -96,7 +96,7 @@ impl Mounted {
             .filter_map(Weak::upgrade)
             .collect();
         for handle in &open {
-            handle.file.flush_mapped()?;
+            handle.file.flush_mapped(0..u64::MAX)?;
             handle.file.settle_times();
         }
         self.checkpointer.run(&self.volume, mark)
@@ -132,9 +132,8 @@ impl Mounted {
             return None;
         }
         let (volume, inode) = (Arc::clone(&self.volume), Arc::clone(inode));
-        let (io_lock, mapping_lock) = (self.options.io_lock(), self.options.mapping_lock);
         let number = inode.number();
-        let file = Arc::new(OpenFile::new(volume, inode, io_lock, mapping_lock)?);
+        let file = Arc::new(OpenFile::new(volume, inode, &self.options.settings())?);
         let handle = Arc::new(OpenHandle {
             file,
             mounted: Arc::clone(self),
@@ -225,7 +224,7 @@ impl Drop for OpenHandle {
     fn drop(&mut self) {
         if self.mounted.options.access == MountAccess::ReadWrite {
             // What cannot be flushed now is still in memory; a later sync reports the failure.
-            let _ = self.file.flush_mapped();
+            let _ = self.file.flush_mapped(0..u64::MAX);
             self.file.settle_times();
             self.mounted.close(&self.file);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::dax::{IoLock, MappingLock};
+use crate::dax::{EntrySizes, IoLock, MappingLock, Settings, Unmapping};
 use crate::schedule::Schedule;
 
 /// What [`Filesystem::format`](crate::Filesystem::format) does with an image that is there already.
@@ -50,6 +50,10 @@ pub struct MountOptions {
     pub access: MountAccess,
     /// What keeps page faults and changes of the block map apart.
     pub mapping_lock: MappingLock,
+    /// How translations are taken out of page tables.
+    pub unmapping: Unmapping,
+    /// How much of a file one fault may map.
+    pub entry_sizes: EntrySizes,
     /// Told of each step of faults and allocating writes; for tests that force an interleaving.
     pub schedule: Option<Arc<dyn Schedule>>,
     io_lock: IoLock,
@@ -60,6 +64,8 @@ impl Default for MountOptions {
         Self {
             access: MountAccess::ReadWrite,
             mapping_lock: MappingLock::Range,
+            unmapping: Unmapping::default(),
+            entry_sizes: EntrySizes::default(),
             schedule: None,
             io_lock: IoLock::Range,
         }
@@ -67,6 +73,16 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
+    /// What concerns open files.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            io_lock: self.io_lock,
+            mapping_lock: self.mapping_lock,
+            unmapping: self.unmapping,
+            entry_sizes: self.entry_sizes,
+        }
+    }
+
     /// What keeps overlapping reads and writes apart.
     #[must_use]
     pub fn io_lock(&self) -> IoLock {
@@ -111,6 +127,8 @@ impl fmt::Debug for MountOptions {
             .field("access", &self.access)
             .field("io_lock", &self.io_lock)
             .field("mapping_lock", &self.mapping_lock)
+            .field("unmapping", &self.unmapping)
+            .field("entry_sizes", &self.entry_sizes)
             .field("scheduled", &self.schedule.is_some())
             .finish()
     }

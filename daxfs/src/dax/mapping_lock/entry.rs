@@ -29,36 +29,37 @@
 
 use std::ops::Range;
 
-use super::steps::{publish_and_invalidate, remove_and_invalidate, remove_stragglers};
-use crate::dax::fault::{PageFault, Stop};
+use super::LockCounts;
+use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers};
+use crate::dax::entry_tree::Removal;
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
-use crate::schedule::Point;
 
 pub(crate) struct EntryLocked;
 
 impl EntryLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        let prepared = file.prepare_for(fault)?;
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let prepared = file.prepare_for(request)?;
         let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
-        let before_wait = || file.volume.reached(Point::LockWait, fault.page);
-        let locked = file
-            .entries
-            .lock(fault.unit(file.unit_pages()).start, before_wait)?;
-        let mut seen = file.look_up(fault)?;
-        if fault.needs_block(seen) {
+        let locked = lock_entry(file, request)?;
+        let mut seen = file.look_up(request)?;
+        if request.needs_block(seen) {
             // Without a transaction the block was punched since `prepare_for`: begin again.
             let prepared = prepared.zip(transaction.as_ref());
             let (prepared, transaction) = prepared.ok_or(Stop::Again)?;
-            seen = file.publish_prepared(transaction, fault, prepared)?;
+            seen = file.publish_prepared(transaction, request, prepared)?;
         }
-        let before = locked.value();
-        file.map(fault, seen, before)?;
-        locked.unlock(file.entry_for(fault, seen, before));
-        Ok(())
+        file.install_locked(request, seen, locked)
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        file.break_up(page, Removal::All)
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -95,5 +96,12 @@ impl EntryLocked {
         remove_and_invalidate(file, pages.clone())?;
         // Published while the invalidation waited: see the module.
         remove_stragglers(file, pages)
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        // Its locks are bits of the entries.
+        LockCounts::default()
     }
 }

@@ -37,8 +37,12 @@
 
 use std::ops::Range;
 
-use super::steps::{publish_and_invalidate, remove_and_invalidate, remove_stragglers};
-use crate::dax::fault::{PageFault, Stop};
+use super::LockCounts;
+use super::steps::{
+    lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers, share_entry,
+};
+use crate::dax::entry_tree::Removal;
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
@@ -49,33 +53,35 @@ pub(crate) struct EntryShared;
 impl EntryShared {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        let first = fault.unit(file.unit_pages()).start;
-        let before_wait = || file.volume.reached(Point::LockWait, fault.page);
-        let admits = |entry| fault.answer_of(entry).is_some();
-        if let Some(shared) = file.entries.share(first, admits, before_wait)
-            && let Some(seen) = fault.answer_of(shared.value())
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        if let Some(shared) = share_entry(file, request)
+            && let Some(seen) = request.answer_of(shared.value())
         {
-            file.check_within(fault)?;
-            file.volume.reached(Point::FaultLookedUp, fault.page);
-            if file.entry_for(fault, seen, shared.value()).is_dirty() {
+            file.check_within(request)?;
+            file.volume
+                .reached(Point::FaultLookedUp, request.fault.page);
+            if request.entry_for(seen).is_dirty() {
                 shared.mark_dirty();
             }
-            return Ok(file.map(fault, seen, shared.value())?);
+            return file.map(request, seen, shared.value());
         }
-        let prepared = file.prepare_for(fault)?;
+        let prepared = file.prepare_for(request)?;
         let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
-        let locked = file.entries.lock(first, before_wait)?;
-        let mut seen = file.look_up(fault)?;
-        if fault.needs_block(seen) {
+        let locked = lock_entry(file, request)?;
+        let mut seen = file.look_up(request)?;
+        if request.needs_block(seen) {
+            // Without a transaction the block was punched since `prepare_for`: begin again.
             let prepared = prepared.zip(transaction.as_ref());
             let (prepared, transaction) = prepared.ok_or(Stop::Again)?;
-            seen = file.publish_prepared(transaction, fault, prepared)?;
+            seen = file.publish_prepared(transaction, request, prepared)?;
         }
-        let before = locked.value();
-        file.map(fault, seen, before)?;
-        locked.unlock(file.entry_for(fault, seen, before));
-        Ok(())
+        file.install_locked(request, seen, locked)
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        file.break_up(page, Removal::All)
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -119,5 +125,12 @@ impl EntryShared {
         remove_and_invalidate(file, pages.clone())?;
         // Published while the invalidation waited.
         remove_stragglers(file, pages)
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        // Its locks are bits of the entries.
+        LockCounts::default()
     }
 }

@@ -11,10 +11,13 @@
 //! side under the shared lock is the same, since the block map cannot change.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::fault::{PageFault, Stop};
+use crate::dax::entry_tree::Removal;
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
@@ -23,29 +26,36 @@ use crate::schedule::Point;
 #[derive(Default)]
 pub(crate) struct InodeLocked {
     lock: RwLock<()>,
+    waits: AtomicU64,
 }
 
 impl InodeLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        let Some(prepared) = file.prepare_for(fault)? else {
-            return self.shared(file, fault.page, || {
-                let seen = file.look_up(fault)?;
-                if fault.needs_block(seen) {
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let Some(prepared) = file.prepare_for(request)? else {
+            return self.shared(file, request.fault.page, || {
+                let seen = file.look_up(request)?;
+                if request.needs_block(seen) {
                     return Err(Stop::Again);
                 }
-                Ok(file.install(fault, seen)?)
+                file.install(request, seen)
             });
         };
-        self.exclusive(file, fault.page, || {
-            let mut seen = file.look_up(fault)?;
-            if fault.needs_block(seen) {
+        self.exclusive(file, request.fault.page, || {
+            let mut seen = file.look_up(request)?;
+            if request.needs_block(seen) {
                 let transaction = file.volume.gate.begin();
-                seen = file.publish_prepared(&transaction, fault, prepared)?;
+                seen = file.publish_prepared(&transaction, request, prepared)?;
             }
-            Ok(file.install(fault, seen)?)
+            file.install(request, seen)
         })
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        self.exclusive(file, page, || file.break_up(page, Removal::All))
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -87,18 +97,32 @@ impl InodeLocked {
     // ---- The lock -----------------------------------------------------------------------------
 
     fn shared<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
-        if file.volume.is_scheduled() && self.lock.try_read().is_err() {
-            file.volume.reached(Point::LockWait, page);
-        }
-        let _guard = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock.try_read().unwrap_or_else(|_| {
+            self.note_wait(file, page);
+            self.lock.read().unwrap_or_else(PoisonError::into_inner)
+        });
         section()
     }
 
     fn exclusive<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
-        if file.volume.is_scheduled() && self.lock.try_write().is_err() {
-            file.volume.reached(Point::LockWait, page);
-        }
-        let _guard = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock.try_write().unwrap_or_else(|_| {
+            self.note_wait(file, page);
+            self.lock.write().unwrap_or_else(PoisonError::into_inner)
+        });
         section()
+    }
+
+    fn note_wait(&self, file: &MappedFile, page: u64) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        file.volume.reached(Point::LockWait, page);
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        LockCounts {
+            bytes: size_of::<Self>() as u64,
+            waits: self.waits.load(Ordering::Relaxed),
+        }
     }
 }

@@ -14,12 +14,14 @@
 //! | `range` | D4 | a reader/writer range lock over the pages | [`range`] |
 //! | `entry-rw` | D5 | as `entry`, with entries that are shared and cache the block map | [`entry_rw`] |
 //!
-//! Every design has the same five methods under the same headings, made of the same steps
+//! Every design has the same methods under the same headings, made of the same steps
 //! ([`MappedFile`]), so that one can be read beside another:
 //! * `fault`: answer a page fault;
+//! * `break_up`: make a 2 MiB entry give way to 4 KiB ones;
 //! * `find`: which block a read or a write finds;
 //! * `write`: around all of a write;
 //! * `publish`: put a write's new blocks into the block map, and invalidate what they replace;
+//! * `counts`: what its lock takes and has done;
 //! * `remove`: take blocks out of the block map, invalidate, and free them.
 //!
 //! # Locking
@@ -41,7 +43,8 @@ use std::str::FromStr;
 
 use daxfs_pmem::FaultError;
 
-use super::fault::{PageFault, Stop};
+use super::entry::Size;
+use super::fault::{PageFault, Request, Stop};
 use super::mapped_file::{MappedFile, Prepared};
 use crate::error::{Error, Result};
 use crate::inode::block_map::Found;
@@ -118,6 +121,13 @@ impl FromStr for MappingLock {
     }
 }
 
+/// What the lock of a design takes and has done, beside what the entries have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LockCounts {
+    pub(crate) bytes: u64,
+    pub(crate) waits: u64,
+}
+
 /// The mapping lock of one file.
 pub(crate) enum MappingLocking {
     None(Unlocked),
@@ -140,25 +150,44 @@ impl MappingLocking {
         }
     }
 
-    /// Answers a page fault: when it returns `Ok`, the access can be tried again.
+    /// Answers a page fault: when it returns `Ok`, the access can be tried again. Asks for 2 MiB
+    /// first, where it may be had, and again and again until nothing stops it.
     pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+        let mut largest = Size::Large;
         loop {
-            match self.try_fault(file, fault) {
-                Err(Stop::Again) => {}
-                Err(Stop::Failed(error)) => return Err(error),
+            let request = file.request(fault, largest);
+            match self.answer(file, &request) {
                 Ok(()) => return Ok(()),
+                Err(Stop::Again) => largest = Size::Large,
+                Err(Stop::FallBack) => largest = Size::Small,
+                Err(Stop::BreakUp) => self
+                    .break_up(file, fault.page)
+                    .map_err(|_| FaultError::Device)?,
+                Err(Stop::Failed(error)) => return Err(error),
             }
         }
     }
 
-    fn try_fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
+    fn answer(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
         match self {
-            Self::None(design) => design.fault(file, fault),
-            Self::Recheck(design) => design.fault(file, fault),
-            Self::Entry(design) => design.fault(file, fault),
-            Self::Inode(design) => design.fault(file, fault),
-            Self::Range(design) => design.fault(file, fault),
-            Self::EntryRw(design) => design.fault(file, fault),
+            Self::None(design) => design.fault(file, request),
+            Self::Recheck(design) => design.fault(file, request),
+            Self::Entry(design) => design.fault(file, request),
+            Self::Inode(design) => design.fault(file, request),
+            Self::Range(design) => design.fault(file, request),
+            Self::EntryRw(design) => design.fault(file, request),
+        }
+    }
+
+    /// Makes the 2 MiB entry around `page` give way to 4 KiB ones.
+    fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        match self {
+            Self::None(design) => design.break_up(file, page),
+            Self::Recheck(design) => design.break_up(file, page),
+            Self::Entry(design) => design.break_up(file, page),
+            Self::Inode(design) => design.break_up(file, page),
+            Self::Range(design) => design.break_up(file, page),
+            Self::EntryRw(design) => design.break_up(file, page),
         }
     }
 
@@ -222,6 +251,18 @@ impl MappingLocking {
             Self::Inode(design) => design.remove(file, pages),
             Self::Range(design) => design.remove(file, pages),
             Self::EntryRw(design) => design.remove(file, pages),
+        }
+    }
+
+    /// What the lock of the design takes and has done, beside what the entries have.
+    pub(crate) fn counts(&self) -> LockCounts {
+        match self {
+            Self::None(design) => design.counts(),
+            Self::Recheck(design) => design.counts(),
+            Self::Entry(design) => design.counts(),
+            Self::Inode(design) => design.counts(),
+            Self::Range(design) => design.counts(),
+            Self::EntryRw(design) => design.counts(),
         }
     }
 }

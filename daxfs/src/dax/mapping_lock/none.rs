@@ -11,35 +11,36 @@
 
 use std::ops::Range;
 
-use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::fault::{PageFault, Stop};
+use super::LockCounts;
+use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate};
+use crate::dax::entry_tree::Removal;
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
-use crate::schedule::Point;
 
 pub(crate) struct Unlocked;
 
 impl Unlocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        let prepared = file.prepare_for(fault)?;
-        let mut seen = file.look_up(fault)?;
-        if fault.needs_block(seen) {
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let prepared = file.prepare_for(request)?;
+        let mut seen = file.look_up(request)?;
+        if request.needs_block(seen) {
             let prepared = prepared.ok_or(Stop::Again)?;
             let transaction = file.volume.gate.begin();
-            seen = file.publish_prepared(&transaction, fault, prepared)?;
+            seen = file.publish_prepared(&transaction, request, prepared)?;
         }
         // Too late: what was seen may be stale by now.
-        let before_wait = || file.volume.reached(Point::LockWait, fault.page);
-        let locked = file
-            .entries
-            .lock(fault.unit(file.unit_pages()).start, before_wait)?;
-        let before = locked.value();
-        file.map(fault, seen, before)?;
-        locked.unlock(file.entry_for(fault, seen, before));
-        Ok(())
+        let locked = lock_entry(file, request)?;
+        file.install_locked(request, seen, locked)
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        file.break_up(page, Removal::All)
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -74,5 +75,12 @@ impl Unlocked {
 
     pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
         remove_and_invalidate(file, pages)
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        // Its locks are bits of the entries.
+        LockCounts::default()
     }
 }

@@ -17,8 +17,11 @@ use std::pin::pin;
 
 use rangelock::{Granule, RangeLock};
 
+use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
-use crate::dax::fault::{PageFault, Stop};
+use crate::dax::entry::Size;
+use crate::dax::entry_tree::Removal;
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
@@ -28,8 +31,10 @@ use crate::schedule::Point;
 const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
 
 /// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
-/// it: two kilobytes.
+/// it.
 const RANGES_AT_ONCE: usize = 64;
+/// What that takes beside the lock itself: 32 cache lines, one for two ranges.
+const RESERVED_BYTES: u64 = 2048;
 
 pub(crate) struct RangeLocked {
     lock: Box<RangeLock>,
@@ -46,25 +51,32 @@ impl Default for RangeLocked {
 impl RangeLocked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        let pages = fault.unit(file.unit_pages());
-        let Some(prepared) = file.prepare_for(fault)? else {
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        let pages = request.pages();
+        let Some(prepared) = file.prepare_for(request)? else {
             return self.shared(file, pages, || {
-                let seen = file.look_up(fault)?;
-                if fault.needs_block(seen) {
+                let seen = file.look_up(request)?;
+                if request.needs_block(seen) {
                     return Err(Stop::Again);
                 }
-                Ok(file.install(fault, seen)?)
+                file.install(request, seen)
             });
         };
         self.exclusive(file, pages, || {
-            let mut seen = file.look_up(fault)?;
-            if fault.needs_block(seen) {
+            let mut seen = file.look_up(request)?;
+            if request.needs_block(seen) {
                 let transaction = file.volume.gate.begin();
-                seen = file.publish_prepared(&transaction, fault, prepared)?;
+                seen = file.publish_prepared(&transaction, request, prepared)?;
             }
-            Ok(file.install(fault, seen)?)
+            file.install(request, seen)
         })
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        let pages = Size::Large.around(page);
+        self.exclusive(file, pages, || file.break_up(page, Removal::All))
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -122,5 +134,14 @@ impl RangeLocked {
         let node = pin!(self.lock.node());
         let _guard = node.write(pages);
         section()
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        LockCounts {
+            bytes: (size_of::<Self>() + size_of::<RangeLock>()) as u64 + RESERVED_BYTES,
+            waits: self.lock.counters().waits,
+        }
     }
 }

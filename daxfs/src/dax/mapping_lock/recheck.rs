@@ -25,10 +25,11 @@
 
 use std::ops::Range;
 
+use super::LockCounts;
 use super::none::Unlocked;
 use super::steps::publish;
 use crate::dax::entry_tree::Removal;
-use crate::dax::fault::{PageFault, Stop};
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
@@ -38,8 +39,14 @@ pub(crate) struct Rechecked;
 impl Rechecked {
     // ---- Fault --------------------------------------------------------------------------------
 
-    pub(crate) fn fault(&self, file: &MappedFile, fault: &PageFault<'_>) -> Result<(), Stop> {
-        Unlocked.fault(file, fault)
+    pub(crate) fn fault(&self, file: &MappedFile, request: &Request<'_>) -> Result<(), Stop> {
+        Unlocked.fault(file, request)
+    }
+
+    // ---- Break up -----------------------------------------------------------------------------
+
+    pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
+        file.break_up(page, Removal::All)
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -56,10 +63,11 @@ impl Rechecked {
         pages: Range<u64>,
         section: impl FnOnce() -> T,
     ) -> Result<T> {
-        // Dirty entries stay: what was stored through a mapping is still to be flushed.
-        file.invalidate(pages.clone(), Removal::Clean)?;
+        // Entries with blocks stay, for what was stored through a mapping is still to be flushed;
+        // their translations go.
+        file.invalidate(pages.clone(), Removal::Holes)?;
         let result = section();
-        file.invalidate(pages, Removal::Clean)?;
+        file.invalidate(pages, Removal::Holes)?;
         Ok(result)
     }
 
@@ -79,5 +87,12 @@ impl Rechecked {
 
     pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
         Unlocked.remove(file, pages)
+    }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    pub(crate) fn counts(&self) -> LockCounts {
+        // Its locks are bits of the entries.
+        LockCounts::default()
     }
 }

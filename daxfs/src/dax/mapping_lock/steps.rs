@@ -2,10 +2,33 @@
 
 use std::ops::Range;
 
-use crate::dax::entry_tree::Removal;
+use crate::dax::entry_tree::{LockedEntry, Removal, SharedEntry};
+use crate::dax::fault::{Request, Stop};
 use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::run::Run;
+use crate::schedule::Point;
+
+/// Locks the entry of a request.
+pub(super) fn lock_entry<'file>(
+    file: &'file MappedFile,
+    request: &Request<'_>,
+) -> Result<LockedEntry<'file>, Stop> {
+    let page = request.fault.page;
+    let before_wait = || file.volume.reached(Point::LockWait, page);
+    Ok(file.entries.lock(page, request.size, before_wait)?)
+}
+
+/// Holds the entry of a request shared, if it has the answer.
+pub(super) fn share_entry<'file>(
+    file: &'file MappedFile,
+    request: &Request<'_>,
+) -> Option<SharedEntry<'file>> {
+    let page = request.fault.page;
+    let before_wait = || file.volume.reached(Point::LockWait, page);
+    let has_answer = |entry| request.answer_of(entry).is_some();
+    file.entries.share(page, has_answer, before_wait)
+}
 
 /// Puts a write's blocks into the block map, in a transaction of its own, and then invalidates.
 pub(super) fn publish_and_invalidate(
@@ -14,8 +37,8 @@ pub(super) fn publish_and_invalidate(
     fresh: &mut Prepared<'_>,
 ) -> Result<u64> {
     let inserted = publish(file, file_block, fresh);
-    // A dirty entry was made after the publication: its block is the new one.
-    file.invalidate(file_block..file_block + inserted, Removal::Clean)?;
+    // An entry with a block was made after the publication: it is the new one.
+    file.invalidate(file_block..file_block + inserted, Removal::Holes)?;
     Ok(inserted)
 }
 
