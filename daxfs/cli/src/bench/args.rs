@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use daxfs::{IoLock, MappingLock, PageTables};
+use daxfs::{EntrySizes, IoLock, MappingLock, PageTables};
 
 use super::kind::WorkloadKind;
 
@@ -101,6 +101,10 @@ pub(crate) struct BenchArgs {
     /// Page tables behind the mappings, separated by commas [default: process; in a report both]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) page_tables: Vec<PageTableChoice>,
+    /// Sizes of mapping entries: small for 4 KiB, both for 2 MiB too, in DWOH, DMFM, DMFH, DMWM,
+    /// DMWH [default: small; in a report each of the two]
+    #[arg(long, value_delimiter = ',', value_name = "SIZES")]
+    pub(crate) entry_sizes: Vec<EntrySizes>,
     /// Compare reads and writes under every mapping lock too; a report always does
     #[arg(long)]
     pub(crate) every_lock: bool,

@@ -37,6 +37,8 @@ pub(crate) struct CellResult {
     pub(crate) workload: String,
     pub(crate) io_lock: String,
     pub(crate) mapping_lock: String,
+    pub(crate) unmapping: String,
+    pub(crate) entry_sizes: String,
     pub(crate) threads: usize,
     pub(crate) block_bytes: u64,
     pub(crate) page_tables: &'static str,
@@ -107,6 +109,8 @@ impl Cell {
             workload: self.workload.to_string(),
             io_lock: self.design.io_lock.to_string(),
             mapping_lock: self.design.mapping_lock.to_string(),
+            unmapping: self.design.unmapping.to_string(),
+            entry_sizes: self.design.entry_sizes.to_string(),
             threads: self.threads,
             block_bytes: self.block_bytes,
             page_tables: self.page_tables.name(),
@@ -232,25 +236,38 @@ pub(crate) mod tests {
         cell
     }
 
-    const DESIGN: Design = Design {
-        io_lock: daxfs::IoLock::Range,
-        mapping_lock: MappingLock::Range,
-    };
-
     #[test]
     fn the_cost_of_an_operation_is_that_of_one_thread() {
         // Two threads were inside operations for two seconds in all: one second each.
-        let result = cell(WorkloadKind::Dmfm, DESIGN, &[1000]).result();
+        let result = cell(
+            WorkloadKind::Dmfm,
+            Design::of_io(daxfs::IoLock::Range),
+            &[1000],
+        )
+        .result();
         assert_eq!((result.seconds, result.ns_per_op), (1.0, 2e6));
-        let result = cell(WorkloadKind::Dwom, DESIGN, &[1000]).result();
+        let result = cell(
+            WorkloadKind::Dwom,
+            Design::of_io(daxfs::IoLock::Range),
+            &[1000],
+        )
+        .result();
         assert_eq!((result.seconds, result.ns_per_op), (1.0, 2e6));
         assert_eq!(result.sleeps_per_op, 0.5);
     }
 
     #[test]
     fn the_ratio_is_the_median_of_the_slices_and_one_disturbed_slice_does_not_move_it() {
-        let fast = cell(WorkloadKind::Dmfm, DESIGN, &[200, 200, 200, 200, 2]);
-        let slow = cell(WorkloadKind::Dmfm, DESIGN, &[100, 100, 100, 100, 100]);
+        let fast = cell(
+            WorkloadKind::Dmfm,
+            Design::of_io(daxfs::IoLock::Range),
+            &[200, 200, 200, 200, 2],
+        );
+        let slow = cell(
+            WorkloadKind::Dmfm,
+            Design::of_io(daxfs::IoLock::Range),
+            &[100, 100, 100, 100, 100],
+        );
         let ratio = fast.speed_over(&slow);
         assert!((ratio.median - 2.0).abs() < 1e-9, "{ratio:?}");
         assert!(ratio.low <= ratio.median && ratio.median <= ratio.high);
@@ -260,8 +277,17 @@ pub(crate) mod tests {
 
     #[test]
     fn more_threads_at_the_same_cost_are_faster() {
-        let two = cell(WorkloadKind::Dwom, DESIGN, &[100]);
-        let one = cell_of(WorkloadKind::Dwom, DESIGN, 1, &[50]);
+        let two = cell(
+            WorkloadKind::Dwom,
+            Design::of_io(daxfs::IoLock::Range),
+            &[100],
+        );
+        let one = cell_of(
+            WorkloadKind::Dwom,
+            Design::of_io(daxfs::IoLock::Range),
+            1,
+            &[50],
+        );
         assert!((two.speed_over(&one).median - 2.0).abs() < 1e-9);
     }
 

@@ -11,12 +11,13 @@
 
 use std::fmt;
 
-use daxfs::{IoLock, MappingLock};
+use daxfs::{EntrySizes, IoLock, MappingLock};
 
 use super::args::PageTableChoice;
 use super::cell::{Cell, Ratio};
 use super::design::Design;
 use super::kind::{Varied, WorkloadKind};
+use super::memory::Footprint;
 use super::trial::Trial;
 use super::workload::BLOCK_BYTES;
 
@@ -24,6 +25,7 @@ use super::workload::BLOCK_BYTES;
 pub(crate) struct Evidence<'a> {
     pub(crate) cells: &'a [Cell],
     pub(crate) trials: &'a [Trial],
+    pub(crate) footprints: &'a [Footprint],
     pub(crate) cores: usize,
 }
 
@@ -34,14 +36,16 @@ pub(crate) struct Subject {
     pub(crate) workload: WorkloadKind,
     pub(crate) page_tables: PageTableChoice,
     pub(crate) block_bytes: u64,
+    pub(crate) entry_sizes: EntrySizes,
 }
 
 impl Subject {
-    fn of(cell: &Cell) -> Self {
+    pub(crate) fn of(cell: &Cell) -> Self {
         Self {
             workload: cell.workload,
             page_tables: cell.page_tables,
             block_bytes: cell.block_bytes,
+            entry_sizes: cell.design.entry_sizes,
         }
     }
 
@@ -71,6 +75,9 @@ impl Subject {
         if self.workload.varies() == Varied::MappingLock {
             options += &format!(" --page-tables {}", self.page_tables.name());
         }
+        if self.entry_sizes != EntrySizes::Small {
+            options += &format!(" --entry-sizes {}", self.entry_sizes);
+        }
         options
     }
 }
@@ -82,9 +89,12 @@ impl fmt::Display for Subject {
             let size = bytesize::ByteSize::b(self.block_bytes);
             write!(formatter, ", blocks of {size}")?;
         }
-        match self.workload.varies() {
-            Varied::MappingLock => write!(formatter, " on {} page tables", self.page_tables.name()),
-            Varied::IoLock => Ok(()),
+        if self.workload.varies() == Varied::MappingLock {
+            write!(formatter, " on {} page tables", self.page_tables.name())?;
+        }
+        match self.entry_sizes {
+            EntrySizes::Small => Ok(()),
+            EntrySizes::Both => formatter.write_str(", entries up to 2 MiB"),
         }
     }
 }
@@ -101,11 +111,13 @@ impl<'a> Evidence<'a> {
         subjects
     }
 
-    /// The subjects of `workloads` with blocks of the usual size.
+    /// The subjects of `workloads` with blocks and entries of 4 KiB.
     pub(crate) fn subjects_of(&self, workloads: &[WorkloadKind]) -> Vec<Subject> {
         let mut subjects = self.subjects();
         subjects.retain(|subject| {
-            workloads.contains(&subject.workload) && subject.block_bytes == BLOCK_BYTES
+            workloads.contains(&subject.workload)
+                && subject.block_bytes == BLOCK_BYTES
+                && subject.entry_sizes == EntrySizes::Small
         });
         subjects
     }
@@ -117,13 +129,14 @@ impl<'a> Evidence<'a> {
             .filter(move |cell| Subject::of(cell) == subject)
     }
 
-    /// One cell.
+    /// One cell: of `design`, with the subject's sizes of entries.
     pub(crate) fn cell(
         &self,
         subject: Subject,
         design: Design,
         threads: usize,
     ) -> Option<&'a Cell> {
+        let design = design.entry_sizes(subject.entry_sizes);
         self.cells_of(subject)
             .find(|cell| cell.design == design && cell.threads == threads)
     }

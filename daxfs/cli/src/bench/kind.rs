@@ -52,6 +52,8 @@ pub(crate) enum WorkloadKind {
     Dmwm,
     /// Write faults on holes, own pages of one 2 MiB.
     Dmwh,
+    /// Writes over holes that are mapped.
+    Dwum,
     /// Writes against faults on one page.
     Dwfm,
     /// Punching against faults on one page.
@@ -84,7 +86,7 @@ pub(crate) enum Timing {
 
 impl WorkloadKind {
     /// Every workload, with the shares of readers that are measured unless another is asked for.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Kind::Drbl,
         Kind::Drbm,
         Kind::Drbh,
@@ -103,6 +105,7 @@ impl WorkloadKind {
         Kind::Dmfp,
         Kind::Dmwm,
         Kind::Dmwh,
+        Kind::Dwum,
         Kind::Dwfm,
         Kind::Dwpm,
         Kind::Dtrf,
@@ -141,6 +144,7 @@ impl WorkloadKind {
             Kind::Dmfp => "DMFP",
             Kind::Dmwm => "DMWM",
             Kind::Dmwh => "DMWH",
+            Kind::Dwum => "DWUM",
             Kind::Dwfm => "DWFM",
             Kind::Dwpm => "DWPM",
             Kind::Dtrf => "DTRF",
@@ -202,6 +206,11 @@ impl WorkloadKind {
                 "write faults on the thread's own share of the 512 holes of one 2 MiB; reading \
                  them back and punching them out again is not counted"
             }
+            Kind::Dwum => {
+                "writes of one block over a hole, in the thread's own 2 MiB of one shared file, \
+                 each page of which is mapped as zeroes before; mapping them, loading them \
+                 afterwards and punching them out again is not counted"
+            }
             Kind::Dwfm => {
                 "half the threads write a page that is a hole, the others fault it; after each \
                  round read and load must return the same bytes; only writes and faults are \
@@ -239,6 +248,7 @@ impl WorkloadKind {
             | Kind::Dmfp
             | Kind::Dmwm
             | Kind::Dmwh
+            | Kind::Dwum
             | Kind::Dwfm
             | Kind::Dwpm
             | Kind::Dtrf => Varied::MappingLock,
@@ -255,9 +265,27 @@ impl WorkloadKind {
         }
     }
 
-    /// Whether the size of the block that is read or written can be chosen.
-    pub(crate) fn has_block_size(self) -> bool {
-        self.timing() == Timing::Sampled
+    /// The smallest block that may be chosen, in bytes, where that can be done at all; the largest
+    /// is 2 MiB.
+    pub(crate) fn block_bytes_min(self) -> Option<u64> {
+        match (self, self.timing()) {
+            (Kind::Dwum, _) => Some(daxfs::PAGE_BYTES),
+            (_, Timing::Sampled) => Some(64),
+            (_, Timing::Each) => None,
+        }
+    }
+
+    /// Whether it is there to compare ways to unmap too.
+    pub(crate) fn varies_unmapping(self) -> bool {
+        self == Kind::Dwum
+    }
+
+    /// Whether one fault may map more than the page that is touched.
+    pub(crate) fn can_have_large_entries(self) -> bool {
+        matches!(
+            self,
+            Kind::Dmfm | Kind::Dmfh | Kind::Dmwm | Kind::Dmwh | Kind::Dwoh
+        )
     }
 
     /// Whether reads and writes of different threads overlap, so that without an I/O lock they mix.

@@ -12,6 +12,7 @@
 //! | [`cell`] | what was found in one cell, and how cells compare |
 //! | [`machine`] | what the numbers were measured on |
 //! | [`report`] | the table and the JSON |
+//! | [`memory`] | what locking takes in memory |
 //! | [`trial`] | the races, forced |
 //! | [`evidence`] | what was found, by name |
 //! | [`claims`] | the claims of the thread, and how a run answers them |
@@ -36,6 +37,7 @@ mod evidence;
 mod harness;
 mod kind;
 mod machine;
+mod memory;
 mod page;
 mod plan;
 mod report;
@@ -100,7 +102,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
 fn write_page(report: &Report, directory: &Path, args: &BenchArgs) -> Result<()> {
     let page_tables: Vec<_> = args.page_tables().into_iter().map(Into::into).collect();
     let trials = trial::perform_all(&page_tables)?;
-    let content = Content::new(report, trials);
+    let content = Content::new(report, trials, memory::measure_all()?);
     page::write(directory, &content)?;
     let mut out = io::stdout().lock();
     for (id, verdict, sentence) in content.answers() {

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use daxfs::{IoLock, MappingLock};
+use daxfs::{EntrySizes, IoLock, MappingLock, Unmapping};
 
 use super::args::{BenchArgs, PageTableChoice};
 use super::design::Design;
@@ -18,9 +18,9 @@ use super::workload::BLOCK_BYTES;
 /// take turns often.
 const SLICE_SECONDS: f64 = 0.015;
 const WARM_UP_MAX: Duration = Duration::from_millis(2);
-/// The sizes of block that a report compares, in two workloads: from a small record to a huge page.
+/// The sizes of block that a report compares, in some workloads: from a small record to a huge page.
 const SWEEP_BLOCK_BYTES: [u64; 4] = [64, 4096, 64 << 10, 2 << 20];
-const SWEPT: [WorkloadKind; 2] = [WorkloadKind::Drbm, WorkloadKind::Dwom];
+const SWEPT: [WorkloadKind; 3] = [WorkloadKind::Drbm, WorkloadKind::Dwom, WorkloadKind::Dwum];
 /// How many threads that comparison has, or fewer where there are fewer cores.
 const SWEEP_THREADS: usize = 2;
 
@@ -139,7 +139,6 @@ fn groups(args: &BenchArgs, cores: usize) -> Vec<Group> {
     };
     let mut groups = Vec::new();
     for workload in chosen(&args.workload, all) {
-        let designs = designs(workload, args);
         let thread_counts = thread_counts(&args.threads, cores);
         let sweep_threads = SWEEP_THREADS.min(thread_counts.iter().copied().max().unwrap_or(1));
         for threads in thread_counts {
@@ -148,18 +147,17 @@ fn groups(args: &BenchArgs, cores: usize) -> Vec<Group> {
                 Some(_) if swept => &SWEEP_BLOCK_BYTES,
                 _ => &[BLOCK_BYTES],
             };
-            let sizes = match workload.has_block_size() {
-                true => chosen(&args.block_sizes(), all),
-                false => vec![BLOCK_BYTES],
-            };
+            let sizes = block_sizes(workload, &chosen(&args.block_sizes(), all));
             for page_tables in page_tables(workload, args) {
-                groups.extend(sizes.iter().map(|&block_bytes| Group {
-                    workload,
-                    threads,
-                    block_bytes,
-                    page_tables,
-                    designs: designs.clone(),
-                }));
+                for entry_sizes in entry_sizes(workload, args) {
+                    groups.extend(sizes.iter().map(|&block_bytes| Group {
+                        workload,
+                        threads,
+                        block_bytes,
+                        page_tables,
+                        designs: designs(workload, entry_sizes, args),
+                    }));
+                }
             }
         }
     }
@@ -176,9 +174,31 @@ fn page_tables(workload: WorkloadKind, args: &BenchArgs) -> Vec<PageTableChoice>
     choices
 }
 
+/// Those of `sizes` that blocks of `workload` may have, or the usual one.
+fn block_sizes(workload: WorkloadKind, sizes: &[u64]) -> Vec<u64> {
+    let mut sizes = sizes.to_vec();
+    sizes.retain(|&bytes| {
+        let min = workload.block_bytes_min();
+        min.is_some_and(|min| min <= bytes)
+    });
+    chosen(&sizes, &[BLOCK_BYTES])
+}
+
+/// The sizes of entries that `workload` is measured with.
+fn entry_sizes(workload: WorkloadKind, args: &BenchArgs) -> Vec<EntrySizes> {
+    let all: &[EntrySizes] = match args.report {
+        Some(_) => &EntrySizes::ALL,
+        None => &[EntrySizes::Small],
+    };
+    match workload.can_have_large_entries() {
+        true => chosen(&args.entry_sizes, all),
+        false => vec![EntrySizes::Small],
+    }
+}
+
 /// The designs that are compared in `workload`. Reads and writes under the mapping locks too, if
 /// asked for: some of those are taken by them.
-fn designs(workload: WorkloadKind, args: &BenchArgs) -> Vec<Design> {
+fn designs(workload: WorkloadKind, entry_sizes: EntrySizes, args: &BenchArgs) -> Vec<Design> {
     let of_io = chosen(&args.io_lock, &IoLock::ALL)
         .into_iter()
         .map(Design::of_io);
@@ -190,6 +210,15 @@ fn designs(workload: WorkloadKind, args: &BenchArgs) -> Vec<Design> {
         (Varied::IoLock, true) => of_io.chain(of_mapping).collect(),
         (Varied::MappingLock, _) => of_mapping.collect(),
     };
+    let unmappings: &[Unmapping] = match workload.varies_unmapping() {
+        true => &Unmapping::ALL,
+        false => &[Unmapping::Once],
+    };
+    let designs: Vec<Design> = designs
+        .iter()
+        .flat_map(|design| unmappings.iter().map(|&way| design.unmapping(way)))
+        .map(|design| design.entry_sizes(entry_sizes))
+        .collect();
     chosen(&designs, &[])
 }
 
@@ -313,8 +342,11 @@ mod tests {
 
     #[test]
     fn block_sizes_are_those_asked_for_where_they_can_be_chosen() {
-        let plan = plan("--workload dwom,dmfm --threads 1 --block-size 64,2MiB", 2);
+        let plan = plan(
+            "--workload dwom,dmfm,dwum --threads 1 --block-size 64,2MiB",
+            2,
+        );
         let sizes: Vec<_> = plan.groups.iter().map(|group| group.block_bytes).collect();
-        assert_eq!(sizes, [64, 2 << 20, 4096]);
+        assert_eq!(sizes, [64, 2 << 20, 4096, 2 << 20]);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, presets};
-use daxfs::{Device, IoLock, MappingLock, Persistence};
+use daxfs::{Device, EntrySizes, IoLock, MappingLock, Persistence};
 use serde::Serialize;
 
 use super::args::PageTableChoice;
@@ -171,6 +171,9 @@ impl Report {
         if self.backend.page_tables.contains(" and ") {
             name += &format!(" {}", cell.page_tables.name());
         }
+        if cell.design.entry_sizes == EntrySizes::Both {
+            name += " 2 MiB entries";
+        }
         name
     }
 
@@ -181,7 +184,7 @@ impl Report {
             Varied::MappingLock => Design::of_mapping(MappingLock::Inode),
         };
         let baseline = self.cells.iter().find(|other| {
-            other.design == baseline
+            other.design == baseline.entry_sizes(cell.design.entry_sizes)
                 && other.workload == cell.workload
                 && other.threads == cell.threads
                 && other.page_tables == cell.page_tables

@@ -122,7 +122,7 @@ fn every_claim_and_workload_is_there(page: &Page) {
     }
     let names = [
         "DRBL", "DRBM", "DRBH", "DWOL", "DWOM", "DWOH", "DWAL", "DWAM", "DWTL", "DWSL", "DWRM-50",
-        "DWRM-95", "DMFL", "DMFM", "DMFH", "DMFP", "DMWM", "DMWH", "DWFM", "DWPM", "DTRF",
+        "DWRM-95", "DMFL", "DMFM", "DMFH", "DMFP", "DMWM", "DMWH", "DWUM", "DWFM", "DWPM", "DTRF",
     ];
     let workloads = array(&page.json, "workloads");
     let listed: Vec<&str> = workloads
@@ -159,7 +159,7 @@ fn the_plots_have_a_mark_for_each_number(page: &Page) {
             .filter(|bar| !bar.is_null())
             .count();
         assert!(bars >= series.len() && series.len() > 1, "{id}");
-        assert_eq!(plot.matches("class=\"bar\"").count(), bars, "{id}");
+        assert_eq!(plot.matches("class=\"bar ").count(), bars, "{id}");
         assert_eq!(plot.matches("class=\"whisker\"").count(), bars, "{id}");
         assert_eq!(
             plot.matches("class=\"group\"").count(),

@@ -331,13 +331,13 @@ fn entry_lock_across_io(evidence: &Evidence<'_>) -> Answer {
 
 // ---- Words ------------------------------------------------------------------------------------
 
-fn words(ratio: Ratio, outcome: Outcome) -> String {
+pub(super) fn words(ratio: Ratio, outcome: Outcome) -> String {
     let Ratio { median, low, high } = ratio;
     let outcome = outcome.words();
     format!("x{median:.2} (quartiles {low:.2} to {high:.2}): {outcome}")
 }
 
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names => names.join("; "),

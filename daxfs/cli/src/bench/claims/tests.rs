@@ -1,6 +1,6 @@
 //! That answers follow from the numbers, and can come out either way.
 
-use daxfs::{IoLock, MappingLock};
+use daxfs::{IoLock, MappingLock, Unmapping};
 
 use super::bar::comparisons;
 use super::{CLAIMS, Verdict, answer_all};
@@ -9,12 +9,14 @@ use crate::bench::cell::tests::cell_of;
 use crate::bench::design::Design;
 use crate::bench::evidence::Evidence;
 use crate::bench::kind::WorkloadKind as Kind;
+use crate::bench::memory::Footprint;
 use crate::bench::trial::{Race, Trial};
 
 fn evidence<'a>(cells: &'a [Cell], trials: &'a [Trial]) -> Evidence<'a> {
     Evidence {
         cells,
         trials,
+        footprints: &[],
         cores: 2,
     }
 }
@@ -188,5 +190,107 @@ fn the_bar_is_higher_where_the_control_gains() {
             (wanted, met),
             "{gain} {range}"
         );
+    }
+}
+
+fn footprint(lock: MappingLock, page_bytes: f64) -> Footprint {
+    Footprint {
+        mapping_lock: lock.to_string(),
+        entry_sizes: "small".to_owned(),
+        idle_bytes: 0,
+        mapped_gib_bytes: 0,
+        page_bytes,
+        gib_entries: 0,
+        read_gib_bytes: 0,
+    }
+}
+
+#[test]
+fn shared_entries_cost_too_much_if_they_are_large_or_slow() {
+    for (bytes, rate, expected) in [
+        (8.0, 100, Verdict::DoesNotHold),
+        (17.0, 100, Verdict::Holds),
+        (8.0, 80, Verdict::Holds),
+    ] {
+        let footprints = [
+            footprint(MappingLock::Entry, 8.0),
+            footprint(MappingLock::EntryRw, bytes),
+        ];
+        let fault = |lock, rate| cell_of(Kind::Dmfm, Design::of_mapping(lock), 1, &[rate; 5]);
+        let cells = [
+            fault(MappingLock::Entry, 100),
+            fault(MappingLock::EntryRw, rate),
+        ];
+        let evidence = Evidence {
+            footprints: &footprints,
+            ..evidence(&cells, &[])
+        };
+        assert_eq!(verdict("C7", &evidence), expected, "{bytes} {rate}");
+    }
+}
+
+#[test]
+fn reader_writer_entries_win_nothing_unless_a_realistic_load_gains() {
+    for (one_page, whole, expected) in [
+        (100, 100, Verdict::Holds),
+        (150, 100, Verdict::HoldsInPart),
+        (100, 150, Verdict::DoesNotHold),
+    ] {
+        let cell =
+            |workload, lock, rate| cell_of(workload, Design::of_mapping(lock), 2, &[rate; 5]);
+        let cells = [
+            cell(Kind::Dmfp, MappingLock::Entry, 100),
+            cell(Kind::Dmfp, MappingLock::EntryRw, one_page),
+            cell(Kind::Dwfm, MappingLock::Entry, 100),
+            cell(Kind::Dwfm, MappingLock::EntryRw, whole),
+        ];
+        let found = verdict("C6", &evidence(&cells, &[]));
+        assert_eq!(found, expected, "{one_page} {whole}");
+    }
+}
+
+#[test]
+fn unmapping_once_must_win_at_every_size() {
+    let cells = |rates: [u64; 2]| {
+        let mut cells = Vec::new();
+        for (block_bytes, rate) in [64 << 10, 2 << 20].into_iter().zip(rates) {
+            for lock in MappingLock::COHERENT {
+                let once = Design::of_mapping(lock);
+                for (design, rate) in [(once, rate), (once.unmapping(Unmapping::EachEntry), 100)] {
+                    let mut cell = cell_of(Kind::Dwum, design, 1, &[rate; 5]);
+                    cell.block_bytes = block_bytes;
+                    cells.push(cell);
+                }
+            }
+        }
+        cells
+    };
+    for (rates, expected) in [
+        ([150, 900], Verdict::Holds),
+        ([100, 900], Verdict::HoldsInPart),
+        ([100, 100], Verdict::DoesNotHold),
+    ] {
+        let found = verdict("C8", &evidence(&cells(rates), &[]));
+        assert_eq!(found, expected, "{rates:?}");
+    }
+}
+
+#[test]
+fn a_lock_across_the_copy_serialises_if_it_loses_the_controls_gain() {
+    for (segment, inode, expected) in [
+        (100, 100, Verdict::Holds),
+        (190, 100, Verdict::HoldsInPart),
+        (190, 190, Verdict::DoesNotHold),
+    ] {
+        let cells: Vec<Cell> = [
+            (IoLock::None, 200),
+            (IoLock::Segment, segment),
+            (IoLock::Inode, inode),
+        ]
+        .into_iter()
+        .flat_map(|(lock, two)| pair(Kind::Dwoh, Design::of_io(lock), 100, two))
+        .collect();
+        let found = verdict("C9", &evidence(&cells, &[]));
+        assert_eq!(found, expected, "{segment} {inode}");
     }
 }

@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::content::{Content, Figure, Table};
+use super::content::Content;
+use super::figure::{Figure, Table};
 use super::plot;
 use super::text::{anchor, escaped, with_code};
 use crate::bench::claims::{Answered, Verdict};
@@ -28,6 +29,7 @@ pub(super) fn page(content: &Content) -> String {
     bar(&mut html, content);
     figures(&mut html, content);
     workloads(&mut html, content);
+    memory(&mut html, content);
     races(&mut html, content);
     method(&mut html, content);
     html.push_str("</main>\n</body>\n</html>\n");
@@ -50,6 +52,7 @@ fn heading(html: &mut String, content: &Content) {
         "<nav><a href=\"#answers\">Answers</a> <a href=\"#bar\">Range against entry</a> ",
     );
     html.push_str("<a href=\"#figures\">Figures</a> <a href=\"#workloads\">Workloads</a> ");
+    html.push_str("<a href=\"#memory\">Memory</a> ");
     html.push_str("<a href=\"#races\">Races</a> <a href=\"#method\">Method</a></nav>\n</header>\n");
 }
 
@@ -155,7 +158,12 @@ fn write_figure(html: &mut String, figure: &Figure, remark: &str) {
     for series in &figure.series {
         let _ = write!(
             html,
-            "<span><i style=\"background:var(--{})\"></i>{}</span> ",
+            "<span><i class=\"{}\" style=\"background:var(--{})\"></i>{}</span> ",
+            if series.is_variant {
+                "variant"
+            } else {
+                "usual"
+            },
             escaped(&series.lock),
             escaped(&series.name)
         );
@@ -209,6 +217,20 @@ fn workloads(html: &mut String, content: &Content) {
         );
     }
     html.push_str("</dl>\n</section>\n");
+}
+
+fn memory(html: &mut String, content: &Content) {
+    html.push_str("<section id=\"memory\">\n<h2>Memory</h2>\n");
+    html.push_str(
+        "<p>Lock state is what a file\u{2019}s mapping entries and its mapping lock take, as the \
+         filesystem counts it. Every page of a file is mapped on software page tables. The I/O \
+         lock of an open file is not in it, nor the table of wait queues that all files share.\
+         </p>\n",
+    );
+    write_table(html, &content.memory_table(), "memory");
+    html.push_str(
+        "<p><code>daxfs bench --report DIR</code> (it is measured in each report)</p>\n</section>\n",
+    );
 }
 
 fn races(html: &mut String, content: &Content) {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::content::{Content, Table};
+use super::content::Content;
+use super::figure::Table;
 use crate::bench::claims::Answered;
 
 /// The whole page.
@@ -48,6 +49,8 @@ pub(super) fn page(content: &Content) -> String {
     for workload in &content.workloads {
         let _ = writeln!(text, "* **{}**: {}", workload.name, workload.measures);
     }
+    text.push_str("\n## Memory: lock state of every design\n\n");
+    write_table(&mut text, &content.memory_table());
     text.push_str("\n## Races, forced\n\n");
     write_table(&mut text, &content.trial_table());
     text

@@ -3,6 +3,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`text`] | how numbers and words are written |
+//! | [`figure`] | which cells stand together, as bars and as a table |
 //! | [`content`] | what stands on the page, whatever it is written as |
 //! | [`plot`] | plots as inline SVG |
 //! | [`html`], [`markdown`] | the page in two languages |
@@ -10,6 +11,7 @@
 //! Each imports only from those above it. Touches the files in the directory; takes no locks.
 
 mod content;
+mod figure;
 mod html;
 mod markdown;
 mod plot;

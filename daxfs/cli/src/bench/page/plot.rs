@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::content::{Bar, Figure};
+use super::figure::{Bar, Figure, Series};
 use super::text::escaped;
 
 const WIDTH: f64 = 640.0;
@@ -68,7 +68,7 @@ pub(super) fn svg(figure: &Figure) -> String {
         for series in &figure.series {
             if let Some(bar) = series.bars.get(index).and_then(Option::as_ref) {
                 let name = format!("{}, {group}", series.name);
-                draw(&mut svg, &scale, bar, &series.lock, &name, (x, bar_width));
+                draw(&mut svg, &scale, bar, series, &name, (x, bar_width));
             }
             x += bar_width;
         }
@@ -99,7 +99,7 @@ fn draw(
     svg: &mut String,
     scale: &Scale,
     bar: &Bar,
-    lock: &str,
+    series: &Series,
     name: &str,
     (x, width): (f64, f64),
 ) {
@@ -107,12 +107,17 @@ fn draw(
     let middle = x + width / 2.0;
     let _ = write!(
         svg,
-        "<g><title>{}: {}</title><rect class=\"bar\" style=\"fill:var(--{})\" x=\"{:.1}\" \
+        "<g><title>{}: {}</title><rect class=\"bar {}\" style=\"fill:var(--{})\" x=\"{:.1}\" \
          y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"2\"/><path class=\"whisker\" \
          d=\"M{middle:.1} {:.1}V{:.1}\"/></g>",
         escaped(name),
         escaped(&bar.words),
-        escaped(lock),
+        if series.is_variant {
+            "variant"
+        } else {
+            "usual"
+        },
+        escaped(&series.lock),
         x + BAR_GAP / 2.0,
         (width - BAR_GAP).max(1.0),
         (base - y).max(0.5),
@@ -149,7 +154,7 @@ fn trimmed(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::{Series, Table};
+    use super::super::figure::Table;
     use super::*;
 
     fn figure(values: &[&[Option<f64>]]) -> Figure {
@@ -162,6 +167,7 @@ mod tests {
         let series = |(index, values): (usize, &&[Option<f64>])| Series {
             name: format!("<design {index}>"),
             lock: "range".to_owned(),
+            is_variant: false,
             bars: values.iter().map(|value| value.map(bar)).collect(),
         };
         Figure {
@@ -182,7 +188,7 @@ mod tests {
     #[test]
     fn there_is_a_bar_for_each_value_as_high_as_the_value() {
         let svg = svg(&figure(&[&[Some(100.0), Some(50.0)], &[None, Some(0.0)]]));
-        assert_eq!(svg.matches("class=\"bar\"").count(), 3);
+        assert_eq!(svg.matches("class=\"bar ").count(), 3);
         let heights: Vec<f64> = svg
             .split("height=\"")
             .skip(1)

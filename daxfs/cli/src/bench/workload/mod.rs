@@ -6,6 +6,7 @@
 //! | [`private`] | DWAL, DWTL, DWSL: changes of files of one's own |
 //! | [`mixed`] | DWRM-k: reads and writes of random overlapping ranges |
 //! | [`fault`] | DMFL, DMFM, DMFH, DMFP, DMWM, DMWH: faults |
+//! | [`unmap`] | DWUM: writes over holes that are mapped |
 //! | [`contest`] | DWFM, DWPM, DTRF, DWAM: what is done in rounds |
 //! | [`rounds`] | the rounds, and [`rendezvous`] the barrier between them |
 //! | [`stamp`], [`buffer`] | bytes that say who wrote them |
@@ -25,6 +26,7 @@ mod rounds;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod unmap;
 
 use std::path::{Path, PathBuf};
 
@@ -112,6 +114,7 @@ pub(crate) fn open(kind: WorkloadKind, opening: &Opening<'_>) -> Result<Box<dyn 
         Kind::Dwsl => Box::new(private::Private::open(opening, private::Change::Sync)?),
         Kind::Dwrm { read_percent } => Box::new(mixed::Mixed::open(opening, read_percent)?),
         Kind::Dmwm | Kind::Dmwh => Box::new(fault::WriteFaults::open(opening, fault_place(kind))?),
+        Kind::Dwum => Box::new(unmap::WritesOverZeroes::open(opening)?),
         Kind::Dwfm => rounds(opening, WriteAgainstFault::open(opening)?),
         Kind::Dwpm => rounds(opening, PunchAgainstFault::open(opening)?),
         Kind::Dtrf => rounds(opening, TruncateAgainstFault::open(opening)?),
@@ -194,6 +197,10 @@ fn layout(kind: WorkloadKind, threads: usize) -> Vec<FileLayout> {
         }
         Kind::Dwrm { .. } => (mixed::FILE_BYTES, Content::Claimed),
         Kind::Dmwm | Kind::Dmwh => (fault_place(kind).len_bytes(threads), Content::Hole),
+        Kind::Dwum => {
+            let len_bytes = unmap::WritesOverZeroes::file_bytes(threads);
+            (len_bytes, Content::Hole)
+        }
         Kind::Dwfm | Kind::Dwpm | Kind::Dtrf => (BLOCK_BYTES, Content::Hole),
         other => match block_io(other) {
             Some((_, place)) => (place.shared_len_bytes(threads), Content::Stamped),
