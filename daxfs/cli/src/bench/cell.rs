@@ -170,9 +170,19 @@ pub(crate) struct Ratio {
     pub(crate) low: f64,
     /// The upper quartile.
     pub(crate) high: f64,
+    /// Of how many slices.
+    pub(crate) slices: usize,
 }
 
 impl Ratio {
+    /// Medians of fewer slices than this decide nothing.
+    const SLICES_MIN: usize = 5;
+
+    /// Whether there are enough slices to decide anything.
+    pub(crate) fn is_decisive(self) -> bool {
+        self.slices >= Self::SLICES_MIN
+    }
+
     /// The quartiles of `ratios`, which are not empty.
     fn of(mut ratios: Vec<f64>) -> Self {
         ratios.sort_by(f64::total_cmp);
@@ -188,6 +198,7 @@ impl Ratio {
             median: quartile(2),
             low: quartile(1),
             high: quartile(3),
+            slices: ratios.len(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::workload::BLOCK_BYTES;
 /// take turns often.
 const SLICE_SECONDS: f64 = 0.015;
 const WARM_UP_MAX: Duration = Duration::from_millis(2);
-/// The sizes of block that a report compares, in some workloads: from a small record to a huge page.
+/// The sizes of block that a report compares, in some workloads: from a record to a huge page.
 const SWEEP_BLOCK_BYTES: [u64; 4] = [64, 4096, 64 << 10, 2 << 20];
 const SWEPT: [WorkloadKind; 3] = [WorkloadKind::Drbm, WorkloadKind::Dwom, WorkloadKind::Dwum];
 /// How many threads that comparison has, or fewer where there are fewer cores.
@@ -39,7 +39,7 @@ impl Budget {
             (None, false) => (60.0, 1.5, 4..=24),
             (None, true) => (4.0, 1.5, 4..=24),
             (Some(_), false) if args.seconds.is_none() => (480.0, 3.0, 8..=24),
-            (Some(_), _) => (9.0, 1.5, 2..=24),
+            (Some(_), _) => (6.0, 1.5, 2..=24),
         };
         Self {
             total_seconds,

@@ -39,8 +39,8 @@ pub(crate) struct Comparison {
     pub(crate) control_gain: Option<f64>,
     /// What was asked of this row.
     pub(crate) wanted: String,
-    /// Whether it was met.
-    pub(crate) met: bool,
+    /// Whether it was met, if there were enough slices to tell.
+    pub(crate) met: Option<bool>,
 }
 
 /// Every comparison that the run allows.
@@ -108,7 +108,7 @@ fn comparison(
         outcome: Outcome::of(ratio).words(),
         control_gain,
         wanted,
-        met,
+        met: ratio.is_decisive().then_some(met),
     }
 }
 

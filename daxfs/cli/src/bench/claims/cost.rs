@@ -88,15 +88,15 @@ fn shared_entries_cost_too_much(evidence: &Evidence<'_>) -> Answer {
         let Some(ratio) = evidence.ratio(subject, 1, designs[0], designs[1]) else {
             continue;
         };
-        faults += 1;
         let outcome = Outcome::of(ratio);
+        faults += usize::from(outcome != Outcome::Undecided);
         numbers.push(format!("{subject}, one thread: {}", words(ratio, outcome)));
         if outcome == Outcome::Loss {
             slower.push(subject.to_string());
         }
     }
     if faults == 0 {
-        return not_decided("Faults were not measured with one thread.");
+        return not_decided("Faults were not measured with one thread, or too shortly.");
     }
     let too_much = usize::from(times > MEMORY_TIMES) + slower.len();
     let verdict = match too_much {
@@ -134,6 +134,7 @@ fn unmapping_once_is_better(evidence: &Evidence<'_>) -> Answer {
                 match outcome {
                     Outcome::Win => wins += 1,
                     Outcome::Loss | Outcome::Alike => others += 1,
+                    Outcome::Undecided => {}
                 }
                 let words = words(ratio, outcome);
                 numbers.push(format!("{subject}, `{lock}`, threads {threads}: {words}"));
@@ -142,7 +143,9 @@ fn unmapping_once_is_better(evidence: &Evidence<'_>) -> Answer {
     }
     let verdict = Verdict::of_parts(wins, others);
     let sentence = match verdict {
-        Verdict::NotDecided => "Writes larger than a page were not measured both ways.".to_owned(),
+        Verdict::NotDecided => "Writes larger than a page were not measured both ways, or too \
+                                shortly."
+            .to_owned(),
         _ => format!(
             "Unmapping once is faster in {wins} of {} comparisons by size and design.",
             wins + others

@@ -110,8 +110,8 @@ fn whole_file_scales_poorly(evidence: &Evidence<'_>) -> Answer {
     }
     let verdict = Verdict::of_parts(poor.len(), fine.len());
     let sentence = match verdict {
-        Verdict::NotDecided => "In no workload does even the control gain from more threads, so \
-                                there is no scaling to lose."
+        Verdict::NotDecided => "In no workload does even the control gain from more threads, or \
+                                the run is too short to tell."
             .to_owned(),
         _ => format!(
             "With {threads} threads the whole file's lock loses what the control gains in {}; it \
@@ -129,6 +129,7 @@ fn whole_file_scales_poorly(evidence: &Evidence<'_>) -> Answer {
 
 /// How much of the control's gain a design keeps.
 struct Kept {
+    decisive: bool,
     threads: usize,
     control_gain: f64,
     kept: f64,
@@ -146,7 +147,9 @@ impl Kept {
         threads: usize,
         design: Design,
     ) -> Option<Self> {
+        let ratio = evidence.ratio(subject, threads, design, subject.control())?;
         Some(Self {
+            decisive: ratio.is_decisive(),
             threads,
             control_gain: evidence.control_scaling(subject, threads)?,
             kept: evidence.kept_scaling(subject, threads, design)?,
@@ -155,7 +158,7 @@ impl Kept {
 
     fn verdict(&self) -> Option<Scales> {
         let least = 1.0 + CONTROL_GAIN_PER_THREAD * (self.threads - 1) as f64;
-        if self.control_gain < least {
+        if self.control_gain < least || !self.decisive {
             return None;
         }
         Some(match self.kept < POOR {
@@ -185,11 +188,15 @@ pub(super) enum Outcome {
     Win,
     Loss,
     Alike,
+    /// Too few slices to tell.
+    Undecided,
 }
 
 impl Outcome {
     pub(super) fn of(ratio: Ratio) -> Self {
-        if ratio.median > ALIKE && ratio.low > 1.0 {
+        if !ratio.is_decisive() {
+            Self::Undecided
+        } else if ratio.median > ALIKE && ratio.low > 1.0 {
             Self::Win
         } else if ratio.median < 1.0 / ALIKE && ratio.high < 1.0 {
             Self::Loss
@@ -203,6 +210,7 @@ impl Outcome {
             Self::Win => "win",
             Self::Loss => "loss",
             Self::Alike => "alike",
+            Self::Undecided => "too few slices to tell",
         }
     }
 }
@@ -226,12 +234,14 @@ fn range_is_not_as_bad(evidence: &Evidence<'_>) -> Answer {
         match outcome {
             Outcome::Win => wins.push(subject.to_string()),
             Outcome::Loss => losses.push(subject.to_string()),
-            Outcome::Alike => {}
+            Outcome::Alike | Outcome::Undecided => {}
         }
     }
     let verdict = Verdict::of_parts(wins.len(), losses.len());
     let sentence = match verdict {
-        Verdict::NotDecided => "The two are alike in every workload of this run.".to_owned(),
+        Verdict::NotDecided => "The two are alike in every workload of this run, or it is too \
+                                short to tell."
+            .to_owned(),
         _ => format!(
             "With {threads} threads `range` is faster than `inode` in {}, slower in {}.",
             list(&wins),
@@ -259,17 +269,17 @@ fn shared_entries_bring_nothing(evidence: &Evidence<'_>) -> Answer {
         let Some(ratio) = evidence.ratio(subject, threads, shared, entry) else {
             continue;
         };
-        measured += 1;
         let outcome = Outcome::of(ratio);
+        measured += usize::from(outcome != Outcome::Undecided);
         numbers.push(format!("{subject}: {}", words(ratio, outcome)));
         match outcome {
             Outcome::Win => wins.push(subject),
             Outcome::Loss => losses.push(subject.to_string()),
-            Outcome::Alike => {}
+            Outcome::Alike | Outcome::Undecided => {}
         }
     }
     if measured == 0 {
-        return not_decided("The two designs were not measured side by side.");
+        return not_decided("The two designs were not measured side by side, or too shortly.");
     }
     let realistic = wins.iter().any(|subject| subject.workload != Kind::Dmfp);
     let verdict = match (wins.is_empty(), realistic) {
@@ -315,7 +325,9 @@ fn entry_lock_across_io(evidence: &Evidence<'_>) -> Answer {
     let well = count(|scales| matches!(scales, Scales::Well));
     let verdict = Verdict::of_parts(poorly, well);
     let sentence = match verdict {
-        Verdict::NotDecided => "Even the control does not gain from more threads.".to_owned(),
+        Verdict::NotDecided => "Even the control does not gain from more threads, or the run is \
+                                too short to tell."
+            .to_owned(),
         _ => format!(
             "With {threads} threads a lock of 2 MiB held across the copy keeps {:.2} of what the \
              control gains, the inode's lock {:.2}.",
@@ -332,7 +344,9 @@ fn entry_lock_across_io(evidence: &Evidence<'_>) -> Answer {
 // ---- Words ------------------------------------------------------------------------------------
 
 pub(super) fn words(ratio: Ratio, outcome: Outcome) -> String {
-    let Ratio { median, low, high } = ratio;
+    let Ratio {
+        median, low, high, ..
+    } = ratio;
     let outcome = outcome.words();
     format!("x{median:.2} (quartiles {low:.2} to {high:.2}): {outcome}")
 }

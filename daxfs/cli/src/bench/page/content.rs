@@ -16,7 +16,7 @@ use crate::bench::memory::Footprint;
 use crate::bench::report::Report;
 use crate::bench::trial::Trial;
 
-/// Medians of fewer slices are not worth much.
+/// Fewer slices than these, and the page says so.
 const SLICES_MIN: usize = 8;
 
 /// Everything on the page.
@@ -97,8 +97,9 @@ impl Content {
                     .map_or("-".to_owned(), |gain| format!("x{gain:.2}")),
                 row.wanted.clone(),
                 match row.met {
-                    true => "yes".to_owned(),
-                    false => "NO".to_owned(),
+                    Some(true) => "yes".to_owned(),
+                    Some(false) => "NO".to_owned(),
+                    None => "-".to_owned(),
                 },
             ]
         };
@@ -176,7 +177,8 @@ impl Content {
 fn slices_in_words(slices: usize) -> String {
     match slices < SLICES_MIN {
         true => format!(
-            "{slices} for each cell: too few to trust any ratio; a run without --quick has more"
+            "{slices} for each cell: too few to decide anything about speed; a run without --quick \
+             has more"
         ),
         false => format!("{slices} for each cell"),
     }

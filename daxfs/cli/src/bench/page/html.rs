@@ -124,7 +124,11 @@ fn bar(html: &mut String, content: &Content) {
         write_table(html, &table, "");
     }
     let all = content.comparison_table(|_| true);
-    let missed = content.comparisons.iter().filter(|row| !row.met).count();
+    let missed = content
+        .comparisons
+        .iter()
+        .filter(|row| row.met == Some(false))
+        .count();
     let _ = writeln!(
         html,
         "<details><summary>All {} comparisons, of which {missed} miss what was wanted</summary>",
@@ -229,7 +233,7 @@ fn memory(html: &mut String, content: &Content) {
     );
     write_table(html, &content.memory_table(), "memory");
     html.push_str(
-        "<p><code>daxfs bench --report DIR</code> (it is measured in each report)</p>\n</section>\n",
+        "<p><code>daxfs bench --report DIR</code> (each report measures it)</p>\n</section>\n",
     );
 }
 

@@ -33,7 +33,9 @@ pub(super) fn count(events: f64) -> String {
 
 /// A ratio with its quartiles.
 pub(super) fn ratio(ratio: Ratio) -> String {
-    let Ratio { median, low, high } = ratio;
+    let Ratio {
+        median, low, high, ..
+    } = ratio;
     format!("{median:.2} ({low:.2} to {high:.2})")
 }
 
