@@ -49,6 +49,7 @@ fn mount(io_lock: IoLock, mapping_lock: MappingLock) -> Filesystem {
     let options = match io_lock {
         IoLock::Inode => options.with_inode_io_lock(),
         IoLock::Range => options,
+        IoLock::Segment => options.with_segment_io_lock_for_benchmark(),
         IoLock::None => options.without_io_lock_for_benchmark(),
         other => panic!("{other}: a design that this test does not know"),
     };

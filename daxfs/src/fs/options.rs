@@ -98,6 +98,16 @@ impl MountOptions {
         }
     }
 
+    /// Locks 2 MiB at a time for I/O, reads like writes: for a benchmark, which needs to know what
+    /// entry locks held across the copy would cost.
+    #[must_use]
+    pub fn with_segment_io_lock_for_benchmark(self) -> Self {
+        Self {
+            io_lock: IoLock::Segment,
+            ..self
+        }
+    }
+
     /// Locks nothing for I/O. Overlapping reads and writes mix, and a file that is truncated while
     /// it is read may show other files' data: only for a benchmark, which needs to know what the
     /// copies alone cost.

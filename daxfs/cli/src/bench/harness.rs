@@ -12,6 +12,7 @@
 //! Touches no image. Its only lock is the barrier at the start; a worker writes counters on cache
 //! lines of its own, and reads flags that change three times in a slice.
 
+use std::fs;
 use std::panic;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,11 @@ pub(crate) trait Workload: Sync {
 
     /// After the slice: whether `read_at` and loads agree, and return what must be there.
     fn verify(&self) -> Result<Coherence>;
+
+    /// How often page tables have been changed so far; `None` where that is not the subject.
+    fn page_table_operations(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Whether reads, writes and mappings showed the same bytes.
@@ -106,6 +112,13 @@ pub(crate) struct Tally {
     pub(crate) inside_ns: u64,
     /// Latencies of the timed operations, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
+    /// Operations from the first to the last, those outside the measured time included; what
+    /// follows is counted over all of them.
+    pub(crate) all_ops: u64,
+    /// How often threads went to sleep; each sleep is ended by one wake-up.
+    pub(crate) sleeps: u64,
+    /// How often page tables were changed, where a workload is about that.
+    pub(crate) page_table_operations: Option<u64>,
 }
 
 impl Tally {
@@ -116,6 +129,9 @@ impl Tally {
             wall: Duration::ZERO,
             inside_ns: 0,
             latency: histogram(),
+            all_ops: 0,
+            sleeps: 0,
+            page_table_operations: None,
         }
     }
 
@@ -125,7 +141,19 @@ impl Tally {
         self.wall += other.wall;
         self.inside_ns += other.inside_ns;
         merge(&mut self.latency, &other.latency);
+        self.all_ops += other.all_ops;
+        self.sleeps += other.sleeps;
+        if let Some(operations) = other.page_table_operations {
+            *self.page_table_operations.get_or_insert(0) += operations;
+        }
     }
+}
+
+/// What one worker leaves behind.
+struct Work {
+    latency: Histogram<u64>,
+    ops: u64,
+    sleeps: u64,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -244,30 +272,43 @@ pub(crate) fn run_slice(
         cpus.pin(thread);
         let mut recorder = Recorder::new(&signals, &counters[thread]);
         start.wait();
+        let sleeps_before = sleeps_of_this_thread();
         let result = workload.run(thread, &mut recorder);
         if result.is_err() {
             signals.stop.store(true, Ordering::Relaxed);
         }
-        result.map(|()| recorder.latency)
+        result.map(|()| Work {
+            latency: recorder.latency,
+            ops: recorder.ops,
+            sleeps: sleeps_of_this_thread().saturating_sub(sleeps_before),
+        })
     };
     let work = &work;
-    thread::scope(|scope| {
+    let operations_before = workload.page_table_operations();
+    let mut tally = thread::scope(|scope| {
         let spawn = |thread| scope.spawn(move || work(thread));
         let workers: Vec<_> = (0..threads).map(spawn).collect();
         start.wait();
         let mut tally = keep_time(time, &signals, &counters);
         for worker in workers {
             // A panic of a worker is a panic of the benchmark, with the same message.
-            let latency = worker
+            let work = worker
                 .join()
                 .unwrap_or_else(|panic| panic::resume_unwind(panic))?;
-            merge(&mut tally.latency, &latency);
+            merge(&mut tally.latency, &work.latency);
+            tally.all_ops += work.ops;
+            tally.sleeps += work.sleeps;
         }
         if tally.ops == 0 {
             bail!("no operation ended within {} seconds", tally.wall.as_secs());
         }
         Ok(tally)
-    })
+    })?;
+    tally.page_table_operations = workload
+        .page_table_operations()
+        .zip(operations_before)
+        .map(|(after, before)| after - before);
+    Ok(tally)
 }
 
 /// Waits while the workers run, and counts what they do in the measured time.
@@ -287,13 +328,25 @@ fn keep_time(time: SliceTime, signals: &Signals, counters: &[CachePadded<Counter
     }
     signals.measuring.store(false, Ordering::Relaxed);
     signals.stop.store(true, Ordering::Relaxed);
-    let (ops, inside_ns) = (after.0 - before.0, after.1 - before.1);
     Tally {
-        ops,
+        ops: after.0 - before.0,
         wall,
-        inside_ns,
-        latency: histogram(),
+        inside_ns: after.1 - before.1,
+        ..Tally::new()
     }
+}
+
+/// How often the calling thread has gone to sleep so far: its voluntary context switches, as Linux
+/// counts them. Yielding and being preempted are not among them. 0 where nobody counts.
+fn sleeps_of_this_thread() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    sleeps_in(&status).unwrap_or(0)
+}
+
+fn sleeps_in(status: &str) -> Option<u64> {
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    count.trim().parse().ok()
 }
 
 fn sums(counters: &[CachePadded<Counter>]) -> (u64, u64) {
@@ -301,4 +354,56 @@ fn sums(counters: &[CachePadded<Counter>]) -> (u64, u64) {
         let ops = ops + counter.ops.load(Ordering::Relaxed);
         (ops, inside_ns + counter.inside_ns.load(Ordering::Relaxed))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const TIME: SliceTime = SliceTime {
+        warm_up: Duration::from_millis(1),
+        measured: Duration::from_millis(4),
+    };
+
+    /// Thread 0 keeps a mutex for a while, again and again, and the others sleep for it.
+    struct Sleepers(Mutex<()>);
+
+    impl Workload for Sleepers {
+        fn run(&self, _thread: usize, recorder: &mut Recorder<'_>) -> Result<()> {
+            while recorder.running() {
+                recorder.timed(|| {
+                    thread::sleep(Duration::from_micros(100));
+                    drop(self.0.lock());
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }
+
+        fn verify(&self) -> Result<Coherence> {
+            Ok(Coherence::Coherent)
+        }
+
+        fn page_table_operations(&self) -> Option<u64> {
+            Some(7)
+        }
+    }
+
+    #[test]
+    fn sleeps_and_operations_of_the_whole_slice_are_counted() {
+        let cpus = Cpus::of_this_process();
+        let tally = run_slice(2, TIME, &cpus, &Sleepers(Mutex::new(()))).expect("a slice");
+        assert!(tally.all_ops >= tally.ops);
+        assert!(tally.sleeps >= tally.all_ops, "every operation sleeps");
+        assert_eq!(tally.page_table_operations, Some(0), "nothing changed");
+    }
+
+    #[test]
+    fn the_count_of_sleeps_is_found_among_the_other_lines() {
+        let status = "nonvoluntary_ctxt_switches:\t7\nvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(sleeps_in(status), Some(3));
+        assert_eq!(sleeps_in("Name:\tx\n"), None);
+    }
 }

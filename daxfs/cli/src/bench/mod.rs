@@ -4,12 +4,19 @@
 //! |---|---|
 //! | [`kind`] | which workloads there are |
 //! | [`args`] | the options and what their words mean |
+//! | [`design`] | the pairs of locks that are compared |
 //! | [`plan`] | which cells to measure, for how long, in which order |
 //! | [`stage`] | the images that the designs run on |
 //! | [`harness`] | runs threads for one slice of time and counts what they did |
 //! | [`workload`] | what the threads do |
+//! | [`cell`] | what was found in one cell, and how cells compare |
 //! | [`machine`] | what the numbers were measured on |
 //! | [`report`] | the table and the JSON |
+//! | [`memory`] | what locking takes in memory |
+//! | [`trial`] | the races, forced |
+//! | [`evidence`] | what was found, by name |
+//! | [`claims`] | the claims of the thread, and how a run answers them |
+//! | [`page`] | the page with all of it |
 //!
 //! # Method
 //! A *cell* is one workload, one design and one number of threads. The time of a cell is cut into
@@ -23,22 +30,34 @@
 //! Touches images through the library. Workers synchronise with the harness only; see there.
 
 mod args;
+mod cell;
+mod claims;
+mod design;
+mod evidence;
 mod harness;
 mod kind;
 mod machine;
+mod memory;
+mod page;
 mod plan;
 mod report;
 mod stage;
+mod trial;
 mod workload;
+
+use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 use crate::exit::{self, Outcome};
 use crate::progress;
+use cell::Cell;
 use harness::{Coherence, Cpus, SliceTime, Tally};
+use page::Content;
 use plan::{Group, Plan};
-use report::{Cell, Report};
+use report::Report;
 use stage::Stage;
 
 pub(crate) use args::BenchArgs;
@@ -48,6 +67,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     if let Some(path) = &args.json {
         report::check_json_path(path)?;
     }
+    if let Some(directory) = &args.report {
+        page::prepare(directory)?;
+    }
     let machine = machine::Machine::describe();
     let cpus = Cpus::of_this_process();
     let plan = Plan::make(args, machine.cores)?;
@@ -56,7 +78,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     let (cells, backend) = measure(&plan, stage, args, &cpus, &bar)?;
     bar.finish_and_clear();
     let report = Report::new(machine, backend, cells);
-    report.print()?;
+    match &args.report {
+        None => report.print()?,
+        Some(directory) => write_page(&report, directory, args)?,
+    }
     if let Some(path) = &args.json {
         report.write_json(path)?;
     }
@@ -73,6 +98,20 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
     })
 }
 
+/// Writes the page, and its answers to standard output.
+fn write_page(report: &Report, directory: &Path, args: &BenchArgs) -> Result<()> {
+    let page_tables: Vec<_> = args.page_tables().into_iter().map(Into::into).collect();
+    let trials = trial::perform_all(&page_tables)?;
+    let content = Content::new(report, trials, memory::measure_all()?);
+    page::write(directory, &content)?;
+    let mut out = io::stdout().lock();
+    for (id, verdict, sentence) in content.answers() {
+        writeln!(out, "{id:<4} {verdict}: {sentence}")?;
+    }
+    let page = directory.join("index.html");
+    Ok(writeln!(out, "\nAll of it is in {}", page.display())?)
+}
+
 /// Measures every group of the plan and takes the stage down again, whatever came of it.
 fn measure(
     plan: &Plan,
@@ -81,8 +120,8 @@ fn measure(
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<(Vec<Cell>, report::Backend)> {
-    let backend = report::Backend::new(stage.device()?, args.page_tables);
-    let measured = measure_groups(plan, &mut stage, args, cpus, bar);
+    let backend = report::Backend::new(stage.device()?, &args.page_tables());
+    let measured = measure_groups(plan, &mut stage, cpus, bar);
     let taken_down = stage.take_down();
     let cells = measured?;
     taken_down?;
@@ -92,7 +131,6 @@ fn measure(
 fn measure_groups(
     plan: &Plan,
     stage: &mut Stage,
-    args: &BenchArgs,
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<Vec<Cell>> {
@@ -102,7 +140,7 @@ fn measure_groups(
             workload::set_up(kind, filesystem, directory, plan.threads_max())
         })?;
         for group in plan.groups.iter().filter(|group| group.workload == kind) {
-            cells.extend(measure_group(plan, group, stage, args, cpus, bar)?);
+            cells.extend(measure_group(plan, group, stage, cpus, bar)?);
         }
         stage.for_each_store(|filesystem, directory| {
             workload::clean_up(kind, filesystem, directory, plan.threads_max())
@@ -116,11 +154,10 @@ fn measure_group(
     plan: &Plan,
     group: &Group,
     stage: &mut Stage,
-    args: &BenchArgs,
     cpus: &Cpus,
     bar: &ProgressBar,
 ) -> Result<Vec<Cell>> {
-    let new_cell = |&design| Cell::new(group.workload, design, group.threads);
+    let new_cell = |&design| Cell::new(group, design);
     let mut cells: Vec<Cell> = group.designs.iter().map(new_cell).collect();
     for slice in 0..plan.slices {
         for turn in 0..cells.len() {
@@ -130,7 +167,7 @@ fn measure_group(
             bar.set_message(cell.to_string());
             let (tally, coherence) = stage
                 .with_design(cell.design, |filesystem, directory| {
-                    run_slice(group, plan.slice_time, args, cpus, filesystem, directory)
+                    run_slice(group, plan.slice_time, cpus, filesystem, directory)
                 })
                 .with_context(|| cell.to_string())?;
             cell.add(tally, coherence);
@@ -143,16 +180,16 @@ fn measure_group(
 fn run_slice(
     group: &Group,
     time: SliceTime,
-    args: &BenchArgs,
     cpus: &Cpus,
     filesystem: &daxfs::Filesystem,
-    directory: &std::path::Path,
+    directory: &Path,
 ) -> Result<(Tally, Coherence)> {
     let opening = workload::Opening {
         filesystem,
         directory,
         threads: group.threads,
-        page_tables: args.page_tables.into(),
+        block_bytes: group.block_bytes,
+        page_tables: group.page_tables.into(),
     };
     let workload = workload::open(group.workload, &opening)?;
     let tally = harness::run_slice(group.threads, time, cpus, workload.as_ref())?;

@@ -2,52 +2,61 @@
 //!
 //! Pure arithmetic: touches nothing, takes no locks.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::ValueEnum as _;
-use daxfs::{IoLock, MappingLock};
+use daxfs::{EntrySizes, IoLock, MappingLock, Unmapping};
 
-use super::args::BenchArgs;
+use super::args::{BenchArgs, PageTableChoice};
+use super::design::Design;
 use super::harness::SliceTime;
 use super::kind::{Varied, WorkloadKind};
+use super::workload::BLOCK_BYTES;
 
-/// Measured time of a whole run, in seconds: the rest of its two minutes, or of the 15 seconds of
-/// `--quick`, is set-up, warm-up and checks.
-const FULL_SECONDS: f64 = 75.0;
-const QUICK_SECONDS: f64 = 6.0;
-/// More than this for one cell adds nothing but waiting.
-const CELL_SECONDS_MAX: f64 = 1.5;
 /// A slice long enough that starting threads costs little of it, short enough that the designs
 /// take turns often.
 const SLICE_SECONDS: f64 = 0.015;
-const SLICES: std::ops::RangeInclusive<usize> = 4..=32;
 const WARM_UP_MAX: Duration = Duration::from_millis(2);
+/// The sizes of block that a report compares, in some workloads: from a record to a huge page.
+const SWEEP_BLOCK_BYTES: [u64; 4] = [64, 4096, 64 << 10, 2 << 20];
+const SWEPT: [WorkloadKind; 3] = [WorkloadKind::Drbm, WorkloadKind::Dwom, WorkloadKind::Dwum];
+/// How many threads that comparison has, or fewer where there are fewer cores.
+const SWEEP_THREADS: usize = 2;
 
-/// A pair of locks that a filesystem is mounted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Design {
-    pub(crate) io_lock: IoLock,
-    pub(crate) mapping_lock: MappingLock,
+/// How long a run may take: measured seconds, the rest is set-up, warm-up and checks.
+struct Budget {
+    total_seconds: f64,
+    /// More than this for one cell adds nothing but waiting.
+    cell_seconds_max: f64,
+    slices: std::ops::RangeInclusive<usize>,
 }
 
-impl fmt::Display for Design {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "io {}, mapping {}",
-            self.io_lock, self.mapping_lock
-        )
+impl Budget {
+    fn of(args: &BenchArgs) -> Self {
+        let (total_seconds, cell_seconds_max, slices) = match (&args.report, args.quick) {
+            // Two minutes, fifteen seconds, fifteen minutes, one minute.
+            (None, false) => (60.0, 1.5, 4..=24),
+            (None, true) => (4.0, 1.5, 4..=24),
+            (Some(_), false) if args.seconds.is_none() => (480.0, 3.0, 8..=24),
+            (Some(_), _) => (6.0, 1.5, 2..=24),
+        };
+        Self {
+            total_seconds,
+            cell_seconds_max,
+            slices,
+        }
     }
 }
 
-/// Cells that are compared with each other: one workload, one number of threads, all designs.
+/// Cells that are compared with each other: all designs at one workload, one number of threads, one
+/// size of block.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) workload: WorkloadKind,
     pub(crate) threads: usize,
+    pub(crate) block_bytes: u64,
+    pub(crate) page_tables: PageTableChoice,
     pub(crate) designs: Vec<Design>,
 }
 
@@ -66,47 +75,16 @@ impl Plan {
     /// # Errors
     /// If nothing is left to measure.
     pub(crate) fn make(args: &BenchArgs, cores: usize) -> Result<Self> {
-        let workloads = chosen(&args.workload, WorkloadKind::value_variants());
-        let io_locks = chosen(&args.io_lock, &IoLock::ALL);
-        let mapping_locks = chosen(&args.mapping_lock, &MappingLock::ALL);
-        let threads = thread_counts(&args.threads, cores);
-        let mut groups = Vec::new();
-        for &workload in &workloads {
-            let designs: Vec<Design> = match workload.varies() {
-                Varied::IoLock => io_locks
-                    .iter()
-                    .map(|&io_lock| Design {
-                        io_lock,
-                        mapping_lock: MappingLock::Range,
-                    })
-                    .collect(),
-                Varied::MappingLock => mapping_locks
-                    .iter()
-                    .map(|&mapping_lock| Design {
-                        io_lock: IoLock::Range,
-                        mapping_lock,
-                    })
-                    .collect(),
-            };
-            groups.extend(threads.iter().map(|&threads| Group {
-                workload,
-                threads,
-                designs: designs.clone(),
-            }));
-        }
+        let groups = groups(args, cores);
         let cells: usize = groups.iter().map(|group| group.designs.len()).sum();
         if cells == 0 {
             bail!("nothing to measure");
         }
-        let total_seconds = if args.quick {
-            QUICK_SECONDS
-        } else {
-            FULL_SECONDS
-        };
-        let fair_share = (total_seconds / cells as f64).min(CELL_SECONDS_MAX);
+        let budget = Budget::of(args);
+        let fair_share = (budget.total_seconds / cells as f64).min(budget.cell_seconds_max);
         let cell_seconds = args.seconds.unwrap_or(fair_share);
-        let slices =
-            ((cell_seconds / SLICE_SECONDS) as usize).clamp(*SLICES.start(), *SLICES.end());
+        let slices = ((cell_seconds / SLICE_SECONDS) as usize)
+            .clamp(*budget.slices.start(), *budget.slices.end());
         let measured = Duration::from_secs_f64(cell_seconds / slices as f64);
         let slice_time = SliceTime {
             warm_up: WARM_UP_MAX.min(measured / 4),
@@ -128,13 +106,13 @@ impl Plan {
 
     /// The designs of all groups, each once.
     pub(crate) fn designs(&self) -> Vec<Design> {
-        let mut designs = Vec::new();
-        for &design in self.groups.iter().flat_map(|group| &group.designs) {
-            if !designs.contains(&design) {
-                designs.push(design);
-            }
-        }
-        designs
+        let all: Vec<Design> = self
+            .groups
+            .iter()
+            .flat_map(|group| &group.designs)
+            .copied()
+            .collect();
+        chosen(&all, &[])
     }
 
     /// The largest number of threads.
@@ -151,6 +129,97 @@ impl Plan {
         let cells: usize = self.groups.iter().map(|group| group.designs.len()).sum();
         (cells * self.slices) as u64
     }
+}
+
+/// The groups, those of a workload beside each other.
+fn groups(args: &BenchArgs, cores: usize) -> Vec<Group> {
+    let all: &[WorkloadKind] = match args.report {
+        Some(_) => &WorkloadKind::ALL,
+        None => &WorkloadKind::USUAL,
+    };
+    let mut groups = Vec::new();
+    for workload in chosen(&args.workload, all) {
+        let thread_counts = thread_counts(&args.threads, cores);
+        let sweep_threads = SWEEP_THREADS.min(thread_counts.iter().copied().max().unwrap_or(1));
+        for threads in thread_counts {
+            let swept = SWEPT.contains(&workload) && threads == sweep_threads;
+            let all: &[u64] = match args.report {
+                Some(_) if swept => &SWEEP_BLOCK_BYTES,
+                _ => &[BLOCK_BYTES],
+            };
+            let sizes = block_sizes(workload, &chosen(&args.block_sizes(), all));
+            for page_tables in page_tables(workload, args) {
+                for entry_sizes in entry_sizes(workload, args) {
+                    groups.extend(sizes.iter().map(|&block_bytes| Group {
+                        workload,
+                        threads,
+                        block_bytes,
+                        page_tables,
+                        designs: designs(workload, entry_sizes, args),
+                    }));
+                }
+            }
+        }
+    }
+    groups
+}
+
+/// The page tables that `workload` is measured with. For faults those in software too, if asked
+/// for: there no lock of the kernel's hides what the designs cost.
+fn page_tables(workload: WorkloadKind, args: &BenchArgs) -> Vec<PageTableChoice> {
+    let mut choices = chosen(&args.page_tables(), &[]);
+    if workload.varies() == Varied::IoLock {
+        choices.truncate(1);
+    }
+    choices
+}
+
+/// Those of `sizes` that blocks of `workload` may have, or the usual one.
+fn block_sizes(workload: WorkloadKind, sizes: &[u64]) -> Vec<u64> {
+    let mut sizes = sizes.to_vec();
+    sizes.retain(|&bytes| {
+        let min = workload.block_bytes_min();
+        min.is_some_and(|min| min <= bytes)
+    });
+    chosen(&sizes, &[BLOCK_BYTES])
+}
+
+/// The sizes of entries that `workload` is measured with.
+fn entry_sizes(workload: WorkloadKind, args: &BenchArgs) -> Vec<EntrySizes> {
+    let all: &[EntrySizes] = match args.report {
+        Some(_) => &EntrySizes::ALL,
+        None => &[EntrySizes::Small],
+    };
+    match workload.can_have_large_entries() {
+        true => chosen(&args.entry_sizes, all),
+        false => vec![EntrySizes::Small],
+    }
+}
+
+/// The designs that are compared in `workload`. Reads and writes under the mapping locks too, if
+/// asked for: some of those are taken by them.
+fn designs(workload: WorkloadKind, entry_sizes: EntrySizes, args: &BenchArgs) -> Vec<Design> {
+    let of_io = chosen(&args.io_lock, &IoLock::ALL)
+        .into_iter()
+        .map(Design::of_io);
+    let of_mapping = chosen(&args.mapping_lock, &MappingLock::ALL)
+        .into_iter()
+        .map(Design::of_mapping);
+    let designs: Vec<Design> = match (workload.varies(), args.compares_every_lock()) {
+        (Varied::IoLock, false) => of_io.collect(),
+        (Varied::IoLock, true) => of_io.chain(of_mapping).collect(),
+        (Varied::MappingLock, _) => of_mapping.collect(),
+    };
+    let unmappings: &[Unmapping] = match workload.varies_unmapping() {
+        true => &Unmapping::ALL,
+        false => &[Unmapping::Once],
+    };
+    let designs: Vec<Design> = designs
+        .iter()
+        .flat_map(|design| unmappings.iter().map(|&way| design.unmapping(way)))
+        .map(|design| design.entry_sizes(entry_sizes))
+        .collect();
+    chosen(&designs, &[])
 }
 
 /// What was asked for, each once and in order of asking; everything where nothing was.
@@ -198,23 +267,45 @@ mod tests {
         slice.as_secs_f64() * plan.slices_total() as f64
     }
 
+    const IO_LOCKS: usize = IoLock::ALL.len();
+    const MAPPING_LOCKS: usize = MappingLock::ALL.len();
+
     #[test]
-    fn by_default_everything_is_measured_up_to_twice_the_cores() {
+    fn by_default_the_usual_is_measured_up_to_twice_the_cores() {
         let plan = plan("", 2);
-        assert_eq!(plan.groups.len(), 7 * 3);
+        assert_eq!(plan.groups.len(), WorkloadKind::USUAL.len() * 3);
         assert_eq!(plan.threads_max(), 4);
         assert_eq!(
             plan.designs().len(),
-            3 + 6 - 1,
+            IO_LOCKS + MAPPING_LOCKS - 1,
             "range with range is in both families"
         );
         for group in &plan.groups {
             let designs = match group.workload.varies() {
-                Varied::IoLock => 3,
-                Varied::MappingLock => 6,
+                Varied::IoLock => IO_LOCKS,
+                Varied::MappingLock => MAPPING_LOCKS,
             };
             assert_eq!(group.designs.len(), designs);
+            assert_eq!(group.block_bytes, BLOCK_BYTES);
         }
+    }
+
+    #[test]
+    fn a_report_has_every_workload_and_reads_and_writes_under_every_lock() {
+        let plan = plan("--report out", 2);
+        assert_eq!(plan.workloads(), WorkloadKind::ALL);
+        let dwom: Vec<_> = plan
+            .groups
+            .iter()
+            .filter(|group| group.workload == WorkloadKind::Dwom)
+            .collect();
+        assert_eq!(dwom[0].designs.len(), IO_LOCKS + MAPPING_LOCKS - 1);
+        let sizes: Vec<_> = dwom
+            .iter()
+            .map(|group| (group.threads, group.block_bytes))
+            .collect();
+        let two = SWEEP_BLOCK_BYTES.map(|bytes| (2, bytes));
+        assert_eq!(sizes, [&[(1, 4096)], &two[..], &[(4, 4096)]].concat());
     }
 
     #[test]
@@ -222,7 +313,9 @@ mod tests {
         for cores in [1, 2, 3, 8, 64] {
             assert!(seconds(&plan("", cores)) < 100.0, "{cores} cores");
             assert!(seconds(&plan("--quick", cores)) < 13.0, "{cores} cores");
+            assert!(seconds(&plan("--report out", cores)) < 780.0, "{cores}");
         }
+        assert!(seconds(&plan("--report out --quick", 2)) < 30.0);
     }
 
     #[test]
@@ -245,5 +338,15 @@ mod tests {
         assert_eq!(plan.groups[0].threads, 2);
         assert_eq!(plan.groups[0].designs.len(), 2);
         assert_eq!(plan.groups[0].designs[0].io_lock, IoLock::Range);
+    }
+
+    #[test]
+    fn block_sizes_are_those_asked_for_where_they_can_be_chosen() {
+        let plan = plan(
+            "--workload dwom,dmfm,dwum --threads 1 --block-size 64,2MiB",
+            2,
+        );
+        let sizes: Vec<_> = plan.groups.iter().map(|group| group.block_bytes).collect();
+        assert_eq!(sizes, [64, 2 << 20, 4096, 2 << 20]);
     }
 }

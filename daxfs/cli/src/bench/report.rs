@@ -2,144 +2,38 @@
 //!
 //! Touches standard output and the JSON file; takes no locks.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use bytesize::ByteSize;
 use comfy_table::{CellAlignment, Table, presets};
-use daxfs::{Device, IoLock, MappingLock, Persistence};
+use daxfs::{Device, EntrySizes, IoLock, MappingLock, Persistence};
 use serde::Serialize;
 
 use super::args::PageTableChoice;
-use super::harness::{Coherence, Tally};
-use super::kind::{Varied, WorkloadKind};
+use super::cell::{Cell, CellResult, Ratio};
+use super::design::Design;
+use super::kind::Varied;
 use super::machine::Machine;
-use super::plan::Design;
 use super::workload::BLOCK_BYTES;
-
-/// One cell of the benchmark, while it is measured and after.
-pub(crate) struct Cell {
-    pub(crate) design: Design,
-    workload: WorkloadKind,
-    threads: usize,
-    tally: Tally,
-    coherence: Coherence,
-}
-
-impl Cell {
-    /// A cell with nothing measured yet.
-    pub(crate) fn new(workload: WorkloadKind, design: Design, threads: usize) -> Self {
-        let (tally, coherence) = (Tally::new(), Coherence::Coherent);
-        Self {
-            design,
-            workload,
-            threads,
-            tally,
-            coherence,
-        }
-    }
-
-    /// Adds what a slice found.
-    pub(crate) fn add(&mut self, tally: Tally, coherence: Coherence) {
-        self.tally.add(&tally);
-        self.coherence = self.coherence.and(coherence);
-    }
-
-    fn result(&self) -> CellResult {
-        let seconds = match self.workload.varies() {
-            Varied::IoLock => self.tally.wall.as_secs_f64(),
-            Varied::MappingLock => self.tally.inside_ns as f64 / 1e9 / self.threads as f64,
-        };
-        let percentile = |percent| self.tally.latency.value_at_percentile(percent);
-        CellResult {
-            workload: self.workload.name(),
-            io_lock: self.design.io_lock.to_string(),
-            mapping_lock: self.design.mapping_lock.to_string(),
-            threads: self.threads,
-            block_bytes: BLOCK_BYTES,
-            ops: self.tally.ops,
-            seconds,
-            ns_per_op: seconds * self.threads as f64 * 1e9 / self.tally.ops as f64,
-            p50_ns: percentile(50.0),
-            p99_ns: percentile(99.0),
-            p999_ns: percentile(99.9),
-            coherent: self.coherence == Coherence::Coherent,
-        }
-    }
-
-    /// Whether the design is one that shows the race on purpose.
-    fn is_racy_by_design(&self) -> bool {
-        !self.design.mapping_lock.is_coherent()
-    }
-
-    /// The design that others are compared with: `inode` in the lock that this workload varies.
-    fn is_baseline(&self) -> bool {
-        match self.workload.varies() {
-            Varied::IoLock => self.design.io_lock == IoLock::Inode,
-            Varied::MappingLock => self.design.mapping_lock == MappingLock::Inode,
-        }
-    }
-
-    fn design_name(&self) -> String {
-        match self.workload.varies() {
-            Varied::IoLock if self.design.io_lock == IoLock::None => {
-                format!("io {} (control)", self.design.io_lock)
-            }
-            Varied::IoLock => format!("io {}", self.design.io_lock),
-            Varied::MappingLock if self.is_racy_by_design() => {
-                format!("mapping {} (racy)", self.design.mapping_lock)
-            }
-            Varied::MappingLock => format!("mapping {}", self.design.mapping_lock),
-        }
-    }
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, design) = (self.workload.name(), self.design_name());
-        write!(formatter, "{name}, {design}, threads {}", self.threads)
-    }
-}
-
-/// One element of `results`. Fields are added, never changed.
-#[derive(Debug, Serialize)]
-struct CellResult {
-    workload: &'static str,
-    io_lock: String,
-    mapping_lock: String,
-    threads: usize,
-    block_bytes: u64,
-    ops: u64,
-    seconds: f64,
-    ns_per_op: f64,
-    p50_ns: u64,
-    p99_ns: u64,
-    p999_ns: u64,
-    coherent: bool,
-}
-
-impl CellResult {
-    fn ops_per_second(&self) -> f64 {
-        self.ops as f64 / self.seconds
-    }
-}
 
 /// What the images lay on.
 #[derive(Debug, Serialize)]
 pub(crate) struct Backend {
     device: String,
     persistence: String,
-    page_tables: &'static str,
+    page_tables: String,
     /// What the numbers cannot say.
-    remark: Option<&'static str>,
+    pub(crate) remark: Option<&'static str>,
 }
 
 impl Backend {
     /// Describes the device of a benchmark.
-    pub(crate) fn new(device: &Device, page_tables: PageTableChoice) -> Self {
+    pub(crate) fn new(device: &Device, page_tables: &[PageTableChoice]) -> Self {
         let persistence = device.persistence();
+        let names: Vec<_> = page_tables.iter().map(|choice| choice.name()).collect();
         let remark = match persistence {
             Persistence::Hardware => None,
             _ => Some("measured on DRAM or a page cache, which is not persistent memory"),
@@ -147,7 +41,7 @@ impl Backend {
         Self {
             device: device.describe(),
             persistence: persistence.to_string(),
-            page_tables: page_tables.name(),
+            page_tables: names.join(" and "),
             remark,
         }
     }
@@ -155,7 +49,7 @@ impl Backend {
 
 /// The JSON document.
 #[derive(Serialize)]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
     machine: &'a Machine,
     backend: &'a Backend,
     command: &'a str,
@@ -165,10 +59,10 @@ struct Document<'a> {
 
 /// A finished benchmark.
 pub(crate) struct Report {
-    machine: Machine,
-    backend: Backend,
-    command: String,
-    cells: Vec<Cell>,
+    pub(crate) machine: Machine,
+    pub(crate) backend: Backend,
+    pub(crate) command: String,
+    pub(crate) cells: Vec<Cell>,
 }
 
 impl Report {
@@ -187,36 +81,37 @@ impl Report {
     pub(crate) fn incoherent_by_mistake(&self) -> impl Iterator<Item = &Cell> {
         self.cells
             .iter()
-            .filter(|cell| cell.coherence != Coherence::Coherent && !cell.is_racy_by_design())
+            .filter(|cell| cell.is_incoherent_by_mistake())
     }
 
-    /// Writes the table to standard output.
-    pub(crate) fn print(&self) -> io::Result<()> {
+    /// What the numbers were measured on and how, a line each.
+    pub(crate) fn heading(&self) -> Vec<(&'static str, String)> {
         let Machine {
             cpu,
             cores,
             kernel,
             architecture,
         } = &self.machine;
-        let mut out = BufWriter::new(io::stdout().lock());
-        writeln!(
-            out,
-            "machine:  {cpu}, {cores} cores, {architecture}, Linux {kernel}"
-        )?;
         let Backend {
             device,
             persistence,
             page_tables,
             remark,
         } = &self.backend;
-        writeln!(
-            out,
-            "back end: {device}; persistence {persistence}; {page_tables} page tables"
-        )?;
-        if let Some(remark) = remark {
-            writeln!(out, "remark:   {remark}")?;
+        let machine = format!("{cpu}, {cores} cores, {architecture}, Linux {kernel}");
+        let backend = format!("{device}; persistence {persistence}; {page_tables} page tables");
+        let mut lines = vec![("machine", machine), ("back end", backend)];
+        lines.extend(remark.map(|remark| ("remark", remark.to_owned())));
+        lines.push(("command", self.command.clone()));
+        lines
+    }
+
+    /// Writes the table to standard output.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        for (name, value) in self.heading() {
+            writeln!(out, "{:<9} {value}", format!("{name}:"))?;
         }
-        writeln!(out, "command:  {}", self.command)?;
         writeln!(out)?;
         writeln!(out, "{}", self.table().trim_fmt())?;
         out.flush()
@@ -234,29 +129,31 @@ impl Report {
             "p50 ns",
             "p99 ns",
             "p99.9 ns",
+            "sleeps",
             "coherent",
             "ratio to inode",
         ]);
         for cell in &self.cells {
             let result = cell.result();
             table.add_row([
-                cell.workload.name().to_owned(),
-                cell.design_name(),
+                self.workload_name(cell),
+                cell.design.name(cell.workload.varies()),
                 cell.threads.to_string(),
                 rate(result.ops_per_second()),
                 format!("{:.0}", result.ns_per_op),
                 result.p50_ns.to_string(),
                 result.p99_ns.to_string(),
                 result.p999_ns.to_string(),
-                match cell.coherence {
-                    Coherence::Coherent => "yes".to_owned(),
-                    Coherence::Incoherent(how) => format!("no ({how})"),
+                format!("{:.2}", result.sleeps_per_op),
+                match result.incoherence {
+                    None => "yes".to_owned(),
+                    Some(how) => format!("no ({how})"),
                 },
                 self.ratio_to_baseline(cell)
-                    .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+                    .map_or("-".to_owned(), |ratio| format!("{:.2}", ratio.median)),
             ]);
         }
-        for index in [2, 3, 4, 5, 6, 7, 9] {
+        for index in [2, 3, 4, 5, 6, 7, 8, 10] {
             if let Some(column) = table.column_mut(index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -264,30 +161,63 @@ impl Report {
         table
     }
 
-    /// Operations per second of `cell` over those of `inode`, same workload and threads.
-    fn ratio_to_baseline(&self, cell: &Cell) -> Option<f64> {
+    /// The name, with the size of its block where that is not the usual one, and its page tables
+    /// where there are several.
+    fn workload_name(&self, cell: &Cell) -> String {
+        let mut name = cell.workload.to_string();
+        if cell.block_bytes != BLOCK_BYTES {
+            name += &format!(" {}", ByteSize::b(cell.block_bytes));
+        }
+        if self.backend.page_tables.contains(" and ") {
+            name += &format!(" {}", cell.page_tables.name());
+        }
+        if cell.design.entry_sizes == EntrySizes::Both {
+            name += " 2 MiB entries";
+        }
+        name
+    }
+
+    /// How fast `cell` is beside `inode`, same workload, threads and block.
+    fn ratio_to_baseline(&self, cell: &Cell) -> Option<Ratio> {
+        let baseline = match cell.workload.varies() {
+            Varied::IoLock => Design::of_io(IoLock::Inode),
+            Varied::MappingLock => Design::of_mapping(MappingLock::Inode),
+        };
         let baseline = self.cells.iter().find(|other| {
-            other.is_baseline() && other.workload == cell.workload && other.threads == cell.threads
+            other.design == baseline.entry_sizes(cell.design.entry_sizes)
+                && other.workload == cell.workload
+                && other.threads == cell.threads
+                && other.page_tables == cell.page_tables
+                && other.block_bytes == cell.block_bytes
         })?;
-        Some(cell.result().ops_per_second() / baseline.result().ops_per_second())
+        Some(cell.speed_over(baseline))
     }
 
     /// Writes the JSON to `path`.
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
-        let name = || path.display().to_string();
-        let document = Document {
+        write_json(path, &self.document())
+    }
+
+    /// What is written as JSON.
+    pub(crate) fn document(&self) -> Document<'_> {
+        Document {
             machine: &self.machine,
             backend: &self.backend,
             command: &self.command,
             version: env!("CARGO_PKG_VERSION"),
             results: self.cells.iter().map(Cell::result).collect(),
-        };
-        let mut file = BufWriter::new(File::create(path).with_context(name)?);
-        serde_json::to_writer_pretty(&mut file, &document).with_context(name)?;
-        writeln!(file)
-            .and_then(|()| file.flush())
-            .with_context(name)
+        }
     }
+}
+
+/// Writes `document` to `path`.
+pub(crate) fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
+    let name = || path.display().to_string();
+    let mut file = BufWriter::new(File::create(path).with_context(name)?);
+    serde_json::to_writer_pretty(&mut file, document).with_context(name)?;
+    writeln!(file)
+        .and_then(|()| file.flush())
+        .with_context(name)
 }
 
 /// Refuses a path that no file can be written to, before minutes are spent on what goes into it.
@@ -316,72 +246,45 @@ fn rate(per_second: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::cell::tests::cell;
+    use super::super::harness::{Coherence, Tally};
+    use super::super::kind::WorkloadKind;
     use super::*;
-
-    fn cell(workload: WorkloadKind, mapping_lock: MappingLock, ops: u64) -> Cell {
-        let design = Design {
-            io_lock: IoLock::Range,
-            mapping_lock,
-        };
-        let mut cell = Cell::new(workload, design, 2);
-        let mut tally = Tally::new();
-        tally.ops = ops;
-        tally.wall = Duration::from_secs(1);
-        tally.inside_ns = 1_000_000_000;
-        cell.add(tally, Coherence::Coherent);
-        cell
-    }
 
     fn report(cells: Vec<Cell>) -> Report {
         let backend = Backend {
             device: String::new(),
             persistence: String::new(),
-            page_tables: "software",
+            page_tables: "software".to_owned(),
             remark: None,
         };
         Report::new(Machine::describe(), backend, cells)
     }
 
     #[test]
-    fn the_ratio_is_that_of_the_rates_of_the_same_workload_and_threads() {
+    fn the_ratio_is_to_inode_of_the_same_workload_and_threads() {
+        let of = |workload, lock, ops| cell(workload, Design::of_mapping(lock), &[ops]);
         let report = report(vec![
-            cell(WorkloadKind::Dmfm, MappingLock::Range, 300),
-            cell(WorkloadKind::Dmfm, MappingLock::Inode, 200),
-            cell(WorkloadKind::Dmwm, MappingLock::Range, 100),
+            of(WorkloadKind::Dmfm, MappingLock::Range, 300),
+            of(WorkloadKind::Dmfm, MappingLock::Inode, 200),
+            of(WorkloadKind::Dmwm, MappingLock::Range, 100),
         ]);
-        assert_eq!(report.ratio_to_baseline(&report.cells[0]), Some(1.5));
-        assert_eq!(report.ratio_to_baseline(&report.cells[1]), Some(1.0));
-        assert_eq!(report.ratio_to_baseline(&report.cells[2]), None);
+        let ratio = |index: usize| {
+            let ratio = report.ratio_to_baseline(&report.cells[index]);
+            ratio.map(|ratio| ratio.median)
+        };
+        assert_eq!(ratio(0), Some(1.5));
+        assert_eq!(ratio(1), Some(1.0));
+        assert_eq!(ratio(2), None);
     }
 
     #[test]
-    fn the_cost_of_an_operation_is_that_of_one_thread() {
-        // Two threads were inside operations for one second in all: half a second each.
-        let result = cell(WorkloadKind::Dmfm, MappingLock::Range, 1000).result();
-        assert_eq!((result.seconds, result.ns_per_op), (0.5, 1e6));
-        let result = cell(WorkloadKind::Dwom, MappingLock::Range, 1000).result();
-        assert_eq!((result.seconds, result.ns_per_op), (1.0, 2e6));
-    }
-
-    #[test]
-    fn incoherence_is_a_mistake_in_every_design_but_the_racy_one() {
-        let mut cells: Vec<Cell> = MappingLock::ALL
-            .iter()
-            .map(|&design| cell(WorkloadKind::Dwfm, design, 1))
-            .collect();
-        for cell in &mut cells {
-            cell.add(Tally::new(), Coherence::Incoherent("stale zero page"));
-            cell.add(Tally::new(), Coherence::Coherent);
-            assert!(!cell.result().coherent, "what was seen once stays seen");
-        }
-        let report = report(cells);
-        let names: Vec<_> = report
-            .incoherent_by_mistake()
-            .map(|cell| cell.design.mapping_lock)
-            .collect();
-        assert_eq!(names, MappingLock::COHERENT);
+    fn the_table_says_how_a_design_was_incoherent() {
+        let design = Design::of_mapping(MappingLock::Entry);
+        let mut wrong = cell(WorkloadKind::Dwfm, design, &[1]);
+        wrong.add(Tally::new(), Coherence::Incoherent("stale zero page"));
+        let report = report(vec![wrong]);
+        assert_eq!(report.incoherent_by_mistake().count(), 1);
         assert!(report.table().to_string().contains("no (stale zero page)"));
     }
 }

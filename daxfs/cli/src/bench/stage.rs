@@ -1,9 +1,10 @@
 //! The images that a benchmark runs on.
 //!
 //! A design is chosen when an image is mounted, and the designs take turns all the time. In
-//! memory each design therefore has an image of its own, and all are mounted at once. An image
-//! file (`--image`) is one device: there the mount changes hands between slices, and the files of
-//! the benchmark lie in a directory of their own, which is removed at the end.
+//! memory each pair of locks therefore has an image of its own, and all are mounted at once; only
+//! what else there is to a design is chosen by mounting the image anew. An image file (`--image`)
+//! is one device for all: its mount changes hands between slices. The files of the benchmark lie
+//! in a directory of their own, which is removed at the end.
 //!
 //! Touches images through the library. An image file stays locked for the whole run.
 
@@ -19,7 +20,8 @@ use daxfs::{
     Device, Error, FileKind, Filesystem, FormatOptions, IoLock, MountOptions, PersistenceChoice,
 };
 
-use super::plan::{Design, Plan};
+use super::design::Design;
+use super::plan::Plan;
 use super::workload;
 use crate::image::{self, Purpose};
 
@@ -30,18 +32,16 @@ const SLACK_BYTES: u64 = 192 << 20;
 pub(crate) struct Stage {
     /// The directory of the benchmark in every image.
     directory: PathBuf,
-    images: Images,
+    /// One for each pair of locks, or one for all.
+    images: Vec<Image>,
 }
 
-enum Images {
-    /// One image in memory for each design.
-    Separate(Vec<(Design, Filesystem)>),
-    /// One device for all, with the design that it is mounted with now.
-    Shared {
-        device: Arc<Device>,
-        mounted: Option<(Design, Filesystem)>,
-        first: Design,
-    },
+/// A device, and what it is mounted with now.
+struct Image {
+    /// A design with the locks that it is for, unless it is for all.
+    home: Design,
+    device: Arc<Device>,
+    mounted: Option<(Design, Filesystem)>,
 }
 
 impl Stage {
@@ -50,7 +50,6 @@ impl Stage {
     /// # Errors
     /// If an image cannot be made or opened, or has too little space.
     pub(crate) fn set_up(image: Option<&Path>, plan: &Plan) -> Result<Self> {
-        let designs = plan.designs();
         let needed_bytes = plan
             .workloads()
             .into_iter()
@@ -58,24 +57,15 @@ impl Stage {
             .max()
             .unwrap_or(0)
             + SLACK_BYTES;
-        let directory = PathBuf::from(format!("/daxfs-bench-{}", process::id()));
         let images = match image {
-            None => Images::Separate(
-                designs
-                    .into_iter()
-                    .map(|design| in_memory(design, needed_bytes))
-                    .collect::<Result<_>>()?,
-            ),
+            None => in_memory(plan.designs(), needed_bytes)?,
             Some(path) => {
-                let first = *designs.first().context("nothing to measure")?;
-                let device = Arc::new(open_or_create(path, needed_bytes)?);
-                Images::Shared {
-                    device,
-                    mounted: None,
-                    first,
-                }
+                let home = *plan.designs().first().context("nothing to measure")?;
+                let device = open_or_create(path, needed_bytes)?;
+                vec![Image::new(home, device)]
             }
         };
+        let directory = PathBuf::from(format!("/daxfs-bench-{}", process::id()));
         let mut stage = Self { directory, images };
         let prepared = stage.for_each_store(|filesystem, directory| {
             let available_bytes = filesystem.space().available_bytes;
@@ -101,13 +91,8 @@ impl Stage {
 
     /// The device, or one of the devices, that the benchmark runs on.
     pub(crate) fn device(&self) -> Result<&Device> {
-        match &self.images {
-            Images::Separate(images) => {
-                let (_, image) = images.first().context("nothing to measure")?;
-                Ok(image.device())
-            }
-            Images::Shared { device, .. } => Ok(device),
-        }
+        let image = self.images.first().context("nothing to measure")?;
+        Ok(&image.device)
     }
 
     /// Does `work` once for every image that there is.
@@ -115,19 +100,12 @@ impl Stage {
         &mut self,
         mut work: impl FnMut(&Filesystem, &Path) -> Result<()>,
     ) -> Result<()> {
-        match &mut self.images {
-            Images::Separate(images) => images
-                .iter()
-                .try_for_each(|(_, filesystem)| work(filesystem, &self.directory)),
-            Images::Shared {
-                device,
-                mounted,
-                first,
-            } => {
-                let design = mounted.as_ref().map_or(*first, |(design, _)| *design);
-                work(mounted_with(device, mounted, design)?, &self.directory)
-            }
+        for image in &mut self.images {
+            let design = image.mounted.as_ref().map(|(design, _)| *design);
+            let filesystem = image.mounted_with(design.unwrap_or(image.home))?;
+            work(filesystem, &self.directory)?;
         }
+        Ok(())
     }
 
     /// Does `work` on an image that is mounted with `design`.
@@ -136,70 +114,85 @@ impl Stage {
         design: Design,
         work: impl FnOnce(&Filesystem, &Path) -> Result<T>,
     ) -> Result<T> {
-        let filesystem = match &mut self.images {
-            Images::Separate(images) => images
-                .iter()
-                .find_map(|(found, filesystem)| (*found == design).then_some(filesystem))
+        let image = match self.images.as_mut_slice() {
+            [one_for_all] => one_for_all,
+            images => images
+                .iter_mut()
+                .find(|image| image.home.has_the_locks_of(design))
                 .ok_or_else(|| anyhow!("no image for {design}"))?,
-            Images::Shared {
-                device, mounted, ..
-            } => mounted_with(device, mounted, design)?,
         };
-        work(filesystem, &self.directory)
+        work(image.mounted_with(design)?, &self.directory)
     }
 
     /// Removes what the benchmark made, and unmounts.
     pub(crate) fn take_down(mut self) -> Result<()> {
         let removed = self.for_each_store(remove_directory);
-        let unmounted = match self.images {
-            Images::Separate(images) => images
-                .into_iter()
-                .map(|(_, filesystem)| filesystem.unmount())
-                .fold(Ok(()), daxfs::Result::and),
-            Images::Shared { mounted, .. } => {
-                mounted.map_or(Ok(()), |(_, filesystem)| filesystem.unmount())
-            }
-        };
+        let unmounted = self
+            .images
+            .into_iter()
+            .filter_map(|image| image.mounted)
+            .map(|(_, filesystem)| filesystem.unmount())
+            .fold(Ok(()), daxfs::Result::and);
         removed?;
         Ok(unmounted?)
+    }
+}
+
+impl Image {
+    fn new(home: Design, device: Device) -> Self {
+        Self {
+            home,
+            device: Arc::new(device),
+            mounted: None,
+        }
+    }
+
+    /// The filesystem mounted with `design`, after unmounting any other.
+    fn mounted_with(&mut self, design: Design) -> Result<&Filesystem> {
+        let filesystem = match self.mounted.take() {
+            Some((current, filesystem)) if current == design => filesystem,
+            other => {
+                if let Some((_, filesystem)) = other {
+                    filesystem.unmount()?;
+                }
+                mount(Arc::clone(&self.device), design)?
+            }
+        };
+        let (_, filesystem) = self.mounted.insert((design, filesystem));
+        Ok(filesystem)
     }
 }
 
 fn mount(device: Arc<Device>, design: Design) -> Result<Filesystem> {
     let mut options = MountOptions::default();
     options.mapping_lock = design.mapping_lock;
+    options.unmapping = design.unmapping;
+    options.entry_sizes = design.entry_sizes;
     let options = match design.io_lock {
         IoLock::Range => options,
         IoLock::Inode => options.with_inode_io_lock(),
+        IoLock::Segment => options.with_segment_io_lock_for_benchmark(),
         IoLock::None => options.without_io_lock_for_benchmark(),
         other => bail!("the I/O lock {other} cannot be measured yet"),
     };
     Ok(Filesystem::mount(device, options)?)
 }
 
-/// The filesystem on `device`, mounted with `design`, after unmounting any other.
-fn mounted_with<'a>(
-    device: &Arc<Device>,
-    mounted: &'a mut Option<(Design, Filesystem)>,
-    design: Design,
-) -> Result<&'a Filesystem> {
-    let filesystem = match mounted.take() {
-        Some((current, filesystem)) if current == design => filesystem,
-        other => {
-            if let Some((_, filesystem)) = other {
-                filesystem.unmount()?;
-            }
-            mount(device.clone(), design)?
+/// An image for each pair of locks.
+fn in_memory(designs: Vec<Design>, needed_bytes: u64) -> Result<Vec<Image>> {
+    let mut images: Vec<Image> = Vec::new();
+    for design in designs {
+        if !images
+            .iter()
+            .any(|image| image.home.has_the_locks_of(design))
+        {
+            let len_bytes = image_bytes(needed_bytes);
+            let device = Device::create_memfd(len_bytes, PersistenceChoice::Detect)?;
+            Filesystem::format(&device, &FormatOptions::default())?;
+            images.push(Image::new(design, device));
         }
-    };
-    let (_, filesystem) = mounted.insert((design, filesystem));
-    Ok(filesystem)
-}
-
-fn in_memory(design: Design, len_bytes: u64) -> Result<(Design, Filesystem)> {
-    let device = Device::create_memfd(image_bytes(len_bytes), PersistenceChoice::Detect)?;
-    Filesystem::format(&device, &FormatOptions::default())?;
-    Ok((design, mount(Arc::new(device), design)?))
+    }
+    Ok(images)
 }
 
 /// The size of an image that has `needed_bytes` of space, in bytes.

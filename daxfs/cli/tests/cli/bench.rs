@@ -1,6 +1,7 @@
 //! bench: the shape of its results, and that it leaves nothing behind. No test here looks at how
 //! fast anything was.
 
+use daxfs::MappingLock;
 use serde_json::Value;
 
 use crate::program::Workplace;
@@ -36,18 +37,22 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
     let place = Workplace::new();
     let (table, json) = run_bench(&place, &["--threads", "2"]);
     let results = results(&json);
-    assert_eq!(results.len(), 4 * 3 + 3 * 6);
+    let designs: Vec<String> = MappingLock::ALL
+        .iter()
+        .map(MappingLock::to_string)
+        .collect();
+    assert_eq!(results.len(), 4 * 4 + 5 * designs.len());
     for workload in ["DWOM", "DWOL", "DRBM", "DRBL"] {
         assert_eq!(
             texts(results, workload, "io_lock"),
-            ["inode", "range", "none"]
+            ["inode", "range", "segment", "none"]
         );
-        assert_eq!(texts(results, workload, "mapping_lock"), ["range"; 3]);
+        assert_eq!(texts(results, workload, "mapping_lock"), ["range"; 4]);
     }
-    for workload in ["DMFM", "DMWM", "DWFM"] {
-        let designs = ["none", "recheck", "entry", "inode", "range", "entry-rw"];
+    for workload in ["DMFM", "DMFH", "DMWM", "DMWH", "DWFM"] {
         assert_eq!(texts(results, workload, "mapping_lock"), designs);
-        assert_eq!(texts(results, workload, "io_lock"), ["range"; 6]);
+        let io_locks = texts(results, workload, "io_lock");
+        assert!(io_locks.iter().all(|&lock| lock == "range"));
     }
     for result in results {
         let number = |field: &str| result[field].as_f64().expect(field);
@@ -61,7 +66,8 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
         );
         assert!(whole("p50_ns") <= whole("p99_ns"), "{result}");
         assert!(whole("p99_ns") <= whole("p999_ns"), "{result}");
-        let racy = result["mapping_lock"] == "none";
+        let lock = result["mapping_lock"].as_str().expect("a name");
+        let racy = !MappingLock::COHERENT.contains(&lock.parse().expect("a design"));
         assert!(
             result["coherent"].as_bool().expect("coherent") || racy,
             "{result}"
@@ -86,6 +92,7 @@ fn every_workload_is_measured_under_every_design_and_all_fields_are_there() {
         "machine:",
         "back end:",
         "not persistent memory",
+        "sleeps",
         "ratio to inode",
         "control",
     ] {
@@ -162,7 +169,7 @@ fn an_existing_image_keeps_what_it_holds_and_nothing_is_added() {
         "2",
     ];
     let (_, json) = run_bench(&place, &options);
-    assert_eq!(results(&json).len(), 3 + 6);
+    assert_eq!(results(&json).len(), 4 + MappingLock::ALL.len());
     assert_eq!(place.run(["ls", "a.img:/"]).succeeded(), "kept\n");
     assert_eq!(place.run(["cat", "a.img:/kept"]).succeeded(), "kept");
     place.run(["fsck", "a.img"]).succeeded();

@@ -5,3 +5,4 @@ mod bench;
 mod copying;
 mod images;
 mod program;
+mod report;

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `inode` | together | alone in the whole file (Linux's `i_rwsem`) | [`inode`] |
 //! | `range` | together | alone in their bytes | [`range`] |
+//! | `segment` | alone in their 2 MiB | alone in their 2 MiB: as entry locks held across the copy | [`segment`] |
 //! | `none` | - | - | [`none`]: a control for the benchmark only, reads may be torn |
 //!
 //! Every design has the same two methods. A section runs with the lock held; it may touch user
@@ -15,6 +16,7 @@
 mod inode;
 mod none;
 mod range;
+mod segment;
 
 use std::fmt;
 use std::ops::Range;
@@ -23,6 +25,7 @@ use std::str::FromStr;
 use inode::InodeIoLock;
 use none::NoIoLock;
 use range::RangeIoLock;
+use segment::SegmentIoLock;
 
 use crate::error::Error;
 
@@ -34,13 +37,15 @@ pub enum IoLock {
     Inode,
     /// A byte-range reader/writer lock.
     Range,
+    /// One exclusive lock for each 2 MiB: what a benchmark measures the others against.
+    Segment,
     /// No lock: what a benchmark measures the others against. Overlapping reads and writes mix.
     None,
 }
 
 impl IoLock {
     /// All designs.
-    pub const ALL: [Self; 3] = [Self::Inode, Self::Range, Self::None];
+    pub const ALL: [Self; 4] = [Self::Inode, Self::Range, Self::Segment, Self::None];
 }
 
 impl fmt::Display for IoLock {
@@ -48,6 +53,7 @@ impl fmt::Display for IoLock {
         formatter.pad(match self {
             Self::Inode => "inode",
             Self::Range => "range",
+            Self::Segment => "segment",
             Self::None => "none",
         })
     }
@@ -70,6 +76,7 @@ impl FromStr for IoLock {
 pub(crate) enum IoLocking {
     Inode(InodeIoLock),
     Range(RangeIoLock),
+    Segment(SegmentIoLock),
     None(NoIoLock),
 }
 
@@ -78,6 +85,7 @@ impl IoLocking {
         match design {
             IoLock::Inode => Self::Inode(InodeIoLock::default()),
             IoLock::Range => Self::Range(RangeIoLock::default()),
+            IoLock::Segment => Self::Segment(SegmentIoLock::default()),
             IoLock::None => Self::None(NoIoLock),
         }
     }
@@ -87,6 +95,7 @@ impl IoLocking {
         match self {
             Self::Inode(lock) => lock.shared(bytes, section),
             Self::Range(lock) => lock.shared(bytes, section),
+            Self::Segment(lock) => lock.shared(bytes, section),
             Self::None(lock) => lock.shared(bytes, section),
         }
     }
@@ -96,6 +105,7 @@ impl IoLocking {
         match self {
             Self::Inode(lock) => lock.exclusive(bytes, section),
             Self::Range(lock) => lock.exclusive(bytes, section),
+            Self::Segment(lock) => lock.exclusive(bytes, section),
             Self::None(lock) => lock.exclusive(bytes, section),
         }
     }

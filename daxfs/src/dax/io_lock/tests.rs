@@ -41,12 +41,36 @@ fn overlapping_writes_exclude_each_other_except_under_none() {
 }
 
 #[test]
-fn disjoint_writes_run_together_except_under_inode() {
+fn disjoint_writes_run_together_except_where_they_share_a_lock() {
+    const SEGMENT: u64 = 2 << 20;
     for design in IoLock::ALL {
         let lock = IoLocking::new(design);
-        let expected = if design == IoLock::Inode { 1 } else { 2 };
-        assert_eq!(overlaps(&lock, 0..4096, 4096..8192), expected, "{design}");
+        let beside = match design {
+            IoLock::Inode | IoLock::Segment => 1,
+            IoLock::Range | IoLock::None => 2,
+        };
+        assert_eq!(overlaps(&lock, 0..4096, 4096..8192), beside, "{design}");
+        let apart = if design == IoLock::Inode { 1 } else { 2 };
+        let far = SEGMENT..SEGMENT + 4096;
+        assert_eq!(overlaps(&lock, 0..4096, far.clone()), apart, "{design}");
+        // From inside one segment into the next, and from there to the end of all.
+        let across = SEGMENT - 4096..SEGMENT + 8192;
+        assert_eq!(
+            overlaps(&lock, across, far.clone()),
+            beside_none(design),
+            "{design}"
+        );
+        assert_eq!(
+            overlaps(&lock, 0..u64::MAX, far),
+            beside_none(design),
+            "{design}"
+        );
     }
+}
+
+/// How many are inside together under no lock at all.
+fn beside_none(design: IoLock) -> u64 {
+    if design == IoLock::None { 2 } else { 1 }
 }
 
 #[test]

@@ -1,30 +1,44 @@
-//! What the threads of a benchmark do.
+//! What the threads of a benchmark do. [`WorkloadKind`] says it in words.
 //!
 //! | Module | Workloads |
 //! |---|---|
-//! | [`io`] | DWOM, DWOL, DRBM, DRBL: writes and reads of one block |
-//! | [`fault`] | DMFM, DMWM: faults through one mapping |
-//! | [`race`] | DWFM: writes against faults on one page |
-//! | [`rendezvous`] | the barrier between the rounds of DWFM |
-//! | [`stamp`] | bytes that say who wrote them |
+//! | [`io`] | DRBL, DRBM, DRBH, DWOL, DWOM, DWOH: reads and writes of one block |
+//! | [`private`] | DWAL, DWTL, DWSL: changes of files of one's own |
+//! | [`mixed`] | DWRM-k: reads and writes of random overlapping ranges |
+//! | [`fault`] | DMFL, DMFM, DMFH, DMFP, DMWM, DMWH: faults |
+//! | [`unmap`] | DWUM: writes over holes that are mapped |
+//! | [`contest`] | DWFM, DWPM, DTRF, DWAM: what is done in rounds |
+//! | [`rounds`] | the rounds, and [`rendezvous`] the barrier between them |
+//! | [`stamp`], [`buffer`] | bytes that say who wrote them |
+//! | [`random`] | random numbers |
 //!
-//! The first four are FxMark's (Min, Kashyap, Maass, Kang, Kim: "Understanding Manycore
-//! Scalability of File Systems", USENIX ATC 2016); the others fill the gap that it leaves, which
-//! has no mappings. Touches images through the library.
+//! Touches images through the library.
 
+mod buffer;
+mod contest;
 mod fault;
 mod io;
-mod race;
+mod mixed;
+mod private;
+mod random;
 mod rendezvous;
+mod rounds;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod unmap;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use daxfs::{File, Filesystem, MapOptions, Mapping, PageTables};
 
+use self::contest::append::{BLOCKS_PER_ROUND, SharedAppend};
+use self::contest::punch::PunchAgainstFault;
+use self::contest::truncate::TruncateAgainstFault;
+use self::contest::write::WriteAgainstFault;
+use self::io::Direction;
+use self::rounds::{Contest, Rounds};
 use super::harness::Workload;
 use super::kind::WorkloadKind;
 
@@ -37,6 +51,8 @@ pub(crate) struct Opening<'a> {
     /// The directory of the benchmark.
     pub(crate) directory: &'a Path,
     pub(crate) threads: usize,
+    /// What is read or written at once, where a workload leaves that open.
+    pub(crate) block_bytes: u64,
     pub(crate) page_tables: PageTables,
 }
 
@@ -79,6 +95,7 @@ pub(crate) fn set_up(
         let file = filesystem.create(directory.join(name))?;
         match content {
             Content::Stamped => stamp::fill_file(&file, len_bytes)?,
+            Content::Claimed => mixed::fill_file(&file)?,
             Content::Hole => file.truncate(len_bytes)?,
         }
     }
@@ -87,17 +104,51 @@ pub(crate) fn set_up(
 
 /// Opens a workload for one slice.
 pub(crate) fn open(kind: WorkloadKind, opening: &Opening<'_>) -> Result<Box<dyn Workload>> {
+    use WorkloadKind as Kind;
+    if let Some((direction, place)) = block_io(kind) {
+        return Ok(Box::new(io::Io::open(opening, direction, place)?));
+    }
     Ok(match kind {
-        WorkloadKind::Dwom | WorkloadKind::Dwol => {
-            Box::new(io::Io::open(opening, io::Direction::Write, sharing(kind))?)
-        }
-        WorkloadKind::Drbm | WorkloadKind::Drbl => {
-            Box::new(io::Io::open(opening, io::Direction::Read, sharing(kind))?)
-        }
-        WorkloadKind::Dmfm => Box::new(fault::ReadFaults::open(opening)?),
-        WorkloadKind::Dmwm => Box::new(fault::WriteFaults::open(opening)?),
-        WorkloadKind::Dwfm => Box::new(race::Race::open(opening)?),
+        Kind::Dwal => Box::new(private::Private::open(opening, private::Change::Append)?),
+        Kind::Dwtl => Box::new(private::Private::open(opening, private::Change::Truncate)?),
+        Kind::Dwsl => Box::new(private::Private::open(opening, private::Change::Sync)?),
+        Kind::Dwrm { read_percent } => Box::new(mixed::Mixed::open(opening, read_percent)?),
+        Kind::Dmwm | Kind::Dmwh => Box::new(fault::WriteFaults::open(opening, fault_place(kind))?),
+        Kind::Dwum => Box::new(unmap::WritesOverZeroes::open(opening)?),
+        Kind::Dwfm => rounds(opening, WriteAgainstFault::open(opening)?),
+        Kind::Dwpm => rounds(opening, PunchAgainstFault::open(opening)?),
+        Kind::Dtrf => rounds(opening, TruncateAgainstFault::open(opening)?),
+        Kind::Dwam => rounds(opening, SharedAppend::open(opening)?),
+        _ => Box::new(fault::ReadFaults::open(opening, fault_place(kind))?),
     })
+}
+
+fn rounds(opening: &Opening<'_>, contest: impl Contest + 'static) -> Box<dyn Workload> {
+    Box::new(Rounds::new(contest, opening.threads))
+}
+
+/// Which way the bytes go and where the blocks lie, for a workload of [`io`].
+fn block_io(kind: WorkloadKind) -> Option<(Direction, io::Place)> {
+    use WorkloadKind as Kind;
+    Some(match kind {
+        Kind::Drbl => (Direction::Read, io::Place::OwnFile),
+        Kind::Drbm => (Direction::Read, io::Place::OwnRegion),
+        Kind::Drbh => (Direction::Read, io::Place::OneBlock),
+        Kind::Dwol => (Direction::Write, io::Place::OwnFile),
+        Kind::Dwom => (Direction::Write, io::Place::OwnRegion),
+        Kind::Dwoh => (Direction::Write, io::Place::Neighbours),
+        _ => return None,
+    })
+}
+
+/// Whose pages are whose, for a workload of [`fault`].
+fn fault_place(kind: WorkloadKind) -> fault::Place {
+    match kind {
+        WorkloadKind::Dmfl => fault::Place::OwnFile,
+        WorkloadKind::Dmfh | WorkloadKind::Dmwh => fault::Place::OneRegion,
+        WorkloadKind::Dmfp => fault::Place::OnePage,
+        _ => fault::Place::OwnRegion,
+    }
 }
 
 /// Removes the files of a workload, and lets their blocks be used again.
@@ -113,20 +164,6 @@ pub(crate) fn clean_up(
     Ok(filesystem.sync()?)
 }
 
-/// Whether threads have a file of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sharing {
-    Shared,
-    Private,
-}
-
-fn sharing(kind: WorkloadKind) -> Sharing {
-    match kind {
-        WorkloadKind::Dwol | WorkloadKind::Drbl => Sharing::Private,
-        _ => Sharing::Shared,
-    }
-}
-
 /// A file that a workload needs.
 struct FileLayout {
     name: PathBuf,
@@ -134,9 +171,12 @@ struct FileLayout {
     content: Content,
 }
 
+#[derive(Clone, Copy)]
 enum Content {
     /// Every block has its stamp.
     Stamped,
+    /// Every word says that it is of one write of everything.
+    Claimed,
     /// One hole.
     Hole,
 }
@@ -148,27 +188,33 @@ fn private_file(thread: usize) -> String {
 }
 
 fn layout(kind: WorkloadKind, threads: usize) -> Vec<FileLayout> {
-    let shared = |len_bytes, content| {
-        vec![FileLayout {
-            name: SHARED_FILE.into(),
-            len_bytes,
-            content,
-        }]
-    };
-    let threads_u64 = threads as u64;
-    match kind {
-        WorkloadKind::Dwom | WorkloadKind::Drbm => {
-            shared(threads_u64 * io::REGION_BYTES, Content::Stamped)
+    use WorkloadKind as Kind;
+    let (len_bytes, content) = match kind {
+        Kind::Dwal | Kind::Dwtl | Kind::Dwsl => (private::BLOCKS * BLOCK_BYTES, Content::Stamped),
+        Kind::Dwam => {
+            let blocks = threads as u64 * BLOCKS_PER_ROUND;
+            (blocks * BLOCK_BYTES, Content::Hole)
         }
-        WorkloadKind::Dwol | WorkloadKind::Drbl => (0..threads)
-            .map(|thread| FileLayout {
-                name: private_file(thread).into(),
-                len_bytes: io::REGION_BYTES,
-                content: Content::Stamped,
-            })
-            .collect(),
-        WorkloadKind::Dmfm => shared(threads_u64 * fault::REGION_BYTES, Content::Stamped),
-        WorkloadKind::Dmwm => shared(threads_u64 * fault::REGION_BYTES, Content::Hole),
-        WorkloadKind::Dwfm => shared(BLOCK_BYTES, Content::Hole),
-    }
+        Kind::Dwrm { .. } => (mixed::FILE_BYTES, Content::Claimed),
+        Kind::Dmwm | Kind::Dmwh => (fault_place(kind).len_bytes(threads), Content::Hole),
+        Kind::Dwum => {
+            let len_bytes = unmap::WritesOverZeroes::file_bytes(threads);
+            (len_bytes, Content::Hole)
+        }
+        Kind::Dwfm | Kind::Dwpm | Kind::Dtrf => (BLOCK_BYTES, Content::Hole),
+        other => match block_io(other) {
+            Some((_, place)) => (place.shared_len_bytes(threads), Content::Stamped),
+            None => (fault_place(other).len_bytes(threads), Content::Stamped),
+        },
+    };
+    let names = match kind.shares_a_file() {
+        true => vec![SHARED_FILE.to_owned()],
+        false => (0..threads).map(private_file).collect(),
+    };
+    let file = |name: String| FileLayout {
+        name: name.into(),
+        len_bytes,
+        content,
+    };
+    names.into_iter().map(file).collect()
 }

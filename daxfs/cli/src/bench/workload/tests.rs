@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daxfs::{Device, Filesystem, FormatOptions, MountOptions, PageTables, PersistenceChoice};
+use daxfs::schedule::{Point, Schedule};
+use daxfs::{
+    Device, Filesystem, FormatOptions, MappingLock, MountOptions, PageTables, PersistenceChoice,
+};
 
 use super::*;
 use crate::bench::harness::{Coherence, Cpus, SliceTime, run_slice};
@@ -16,9 +19,13 @@ const TIME: SliceTime = SliceTime {
 const THREADS: usize = 2;
 
 fn with_workload(kind: WorkloadKind, test: impl FnOnce(&Opening<'_>)) {
+    with_workload_under(MountOptions::default(), kind, test);
+}
+
+fn with_workload_under(options: MountOptions, kind: WorkloadKind, test: impl FnOnce(&Opening<'_>)) {
     let device = Device::create_memfd(64 << 20, PersistenceChoice::Detect).expect("a device");
     Filesystem::format(&device, &FormatOptions::default()).expect("an image");
-    let filesystem = Filesystem::mount(Arc::new(device), MountOptions::default()).expect("mounted");
+    let filesystem = Filesystem::mount(Arc::new(device), options).expect("mounted");
     let directory = Path::new("/");
     set_up(kind, &filesystem, directory, THREADS).expect("files");
     let page_tables = PageTables::Software;
@@ -26,6 +33,7 @@ fn with_workload(kind: WorkloadKind, test: impl FnOnce(&Opening<'_>)) {
         filesystem: &filesystem,
         directory,
         threads: THREADS,
+        block_bytes: BLOCK_BYTES,
         page_tables,
     });
     clean_up(kind, &filesystem, directory, THREADS).expect("files removed");
@@ -47,18 +55,18 @@ fn run_and_verify(opening: &Opening<'_>, workload: &dyn Workload) -> Coherence {
 
 #[test]
 fn every_workload_is_coherent_under_the_default_design() {
-    for &kind in <WorkloadKind as clap::ValueEnum>::value_variants() {
+    for kind in WorkloadKind::ALL {
         with_workload(kind, |opening| {
             let workload = open(kind, opening).expect("open files");
             let coherence = run_and_verify(opening, workload.as_ref());
-            assert_eq!(coherence, Coherence::Coherent, "{}", kind.name());
+            assert_eq!(coherence, Coherence::Coherent, "{kind}");
         });
     }
 }
 
 #[test]
 fn one_thread_alone_can_run_every_workload() {
-    for &kind in <WorkloadKind as clap::ValueEnum>::value_variants() {
+    for kind in WorkloadKind::ALL {
         with_workload(kind, |opening| {
             let alone = Opening {
                 threads: 1,
@@ -66,7 +74,7 @@ fn one_thread_alone_can_run_every_workload() {
             };
             let workload = open(kind, &alone).expect("open files");
             let coherence = run_and_verify(&alone, workload.as_ref());
-            assert_eq!(coherence, Coherence::Coherent, "{}", kind.name());
+            assert_eq!(coherence, Coherence::Coherent, "{kind}");
         });
     }
 }
@@ -95,4 +103,53 @@ fn faults_on_other_bytes_than_those_of_the_page_are_noticed() {
         let coherence = run_and_verify(opening, workload.as_ref());
         assert!(matches!(coherence, Coherence::Incoherent(_)));
     });
+}
+
+/// Makes the windows of the races as long as another thread's whole operation.
+struct Dawdle;
+
+impl Schedule for Dawdle {
+    fn reached(&self, _point: Point, _page: u64) {
+        for _ in 0..3 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Runs slices until one is found incoherent.
+fn assert_found_out(kind: WorkloadKind, options: MountOptions, expected: &[&str]) {
+    const SLICES_MAX: u32 = 2_000;
+    with_workload_under(options, kind, |opening| {
+        for _ in 0..SLICES_MAX {
+            let workload = open(kind, opening).expect("open files");
+            if let Coherence::Incoherent(how) = run_and_verify(opening, workload.as_ref()) {
+                assert!(expected.contains(&how), "{kind}: {how}");
+                return;
+            }
+        }
+        panic!("{kind}: no check failed in {SLICES_MAX} slices");
+    });
+}
+
+#[test]
+fn the_racy_design_is_found_out_by_each_of_the_races() {
+    let cases: [(WorkloadKind, &[&str]); 3] = [
+        (WorkloadKind::Dwfm, &["stale zero page"]),
+        (WorkloadKind::Dwpm, &["stale page"]),
+        (WorkloadKind::Dtrf, &["stale page"]),
+    ];
+    for (kind, expected) in cases {
+        let mut options = MountOptions::default();
+        options.mapping_lock = MappingLock::None;
+        options.schedule = Some(Arc::new(Dawdle));
+        assert_found_out(kind, options, expected);
+    }
+}
+
+#[test]
+fn reads_without_a_lock_are_found_to_be_torn() {
+    let kind = WorkloadKind::Dwrm { read_percent: 50 };
+    let options = MountOptions::default().without_io_lock_for_benchmark();
+    let expected = ["a read saw half of a write", "the file holds a torn write"];
+    assert_found_out(kind, options, &expected);
 }

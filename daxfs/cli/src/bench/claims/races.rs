@@ -1,0 +1,150 @@
+//! C1 to C3: what the forced races showed. Pure functions, no locks.
+
+use daxfs::MappingLock;
+
+use super::{Answer, Claim, Verdict};
+use crate::bench::evidence::Evidence;
+use crate::bench::trial::{Race, Trial};
+
+const RULE: &str = "Holds if under `none` (D0) the mapping shows zeroes where read returns data, \
+    on every kind of page tables; does not if it never does. Not decided if the interleaving was \
+    not forced, or if a design that must be coherent fails too: then the experiment is broken.";
+
+pub(super) const C1: Claim = Claim {
+    id: "C1",
+    words: "Race 1: a write that allocates races with a read fault, and leaves zeroes mapped, when \
+            the fault looks the block up before it locks the entry (D0).",
+    shown_false_by: "A forced interleaving under D0 after which read and load agree.",
+    experiment: "A read fault is held after its look-up found a hole; a write fills the hole and \
+                 finishes, or waits for the design's lock; the fault goes on. Every design, \
+                 software and process page tables.",
+    command: "cargo test -p daxfs-tests --test race_2017 a_write_that_meets_a_read_fault",
+    canary: "The same schedule must fail under `none` and hold under every coherent design: both \
+             are asserted, and DWFM looks for the same without a schedule.",
+    rule: RULE,
+    judge: |evidence| happens(evidence, Race::Write),
+};
+
+pub(super) const C2: Claim = Claim {
+    id: "C2",
+    words: "Race 2: the same, with a write fault as the one who allocates.",
+    shown_false_by: "A forced interleaving under D0 after which read and load agree.",
+    experiment: "As C1; the hole is filled by a store through the same mapping.",
+    command: "cargo test -p daxfs-tests --test race_2017 a_store_that_meets_a_read_fault",
+    canary: "As C1.",
+    rule: RULE,
+    judge: |evidence| happens(evidence, Race::WriteFault),
+};
+
+pub(super) const C3: Claim = Claim {
+    id: "C3",
+    words: "Moving the look-up under the entry lock alone is not enough (Zwisler), against: it is, \
+            because the invalidation waits for the entry (Kara).",
+    shown_false_by: "Under D2, whose invalidation waits, both races end well, and the one who \
+                     allocates is seen to wait.",
+    experiment: "C1's and C2's schedules under `entry` (D2); and, as a test, D2 with an \
+                 invalidation that skips locked entries instead of waiting for them.",
+    command: "cargo test -p daxfs-tests --test race_2017 under_entry_the_invalidation_waits",
+    canary: "Without waiting the race is back: `none`, and an invalidation that skips locked \
+             entries, show stale zeroes in the same schedule.",
+    rule: "Holds (Zwisler) if any of D2's trials shows stale zeroes; does not (Kara) if none does, \
+           the one who allocates waited in each, and `none` shows them in the same schedule. Else \
+           not decided.",
+    judge: enough,
+};
+
+fn trials<'a>(evidence: &Evidence<'a>, race: Option<Race>, lock: MappingLock) -> Vec<&'a Trial> {
+    let name = lock.to_string();
+    let trials = evidence.trials.iter();
+    trials
+        .filter(|trial| race.is_none_or(|race| trial.race == race) && trial.mapping_lock == name)
+        .collect()
+}
+
+fn numbers(evidence: &Evidence<'_>, race: Option<Race>) -> Vec<String> {
+    let one = |lock: &MappingLock| {
+        let trials = trials(evidence, race, *lock);
+        let count = |what: fn(&Trial) -> bool| trials.iter().filter(|trial| what(trial)).count();
+        format!(
+            "{lock}: stale in {} of {} trials, waited in {}",
+            count(|trial| trial.stale),
+            trials.len(),
+            count(|trial| trial.waited)
+        )
+    };
+    MappingLock::ALL.iter().map(one).collect()
+}
+
+fn happens(evidence: &Evidence<'_>, race: Race) -> Answer {
+    let racy = trials(evidence, Some(race), MappingLock::None);
+    let stale = racy.iter().filter(|trial| trial.stale).count();
+    let broken: Vec<String> = MappingLock::COHERENT
+        .iter()
+        .filter(|&&lock| {
+            let trials = trials(evidence, Some(race), lock);
+            trials.iter().any(|trial| trial.stale || !trial.forced)
+        })
+        .map(MappingLock::to_string)
+        .collect();
+    let forced = !racy.is_empty() && racy.iter().all(|trial| trial.forced);
+    let (verdict, sentence) = if !broken.is_empty() || !forced {
+        let why = match forced {
+            true => format!("{} failed in the same schedule", broken.join(", ")),
+            false => "the interleaving was not forced".to_owned(),
+        };
+        (
+            Verdict::NotDecided,
+            format!("The experiment is broken: {why}."),
+        )
+    } else {
+        let sentence = format!(
+            "Under `none` the mapping shows zeroes where read returns data in {stale} of {} forced \
+             runs; under {} in none.",
+            racy.len(),
+            names(&MappingLock::COHERENT)
+        );
+        (Verdict::of_parts(stale, racy.len() - stale), sentence)
+    };
+    Answer {
+        verdict,
+        sentence,
+        numbers: numbers(evidence, Some(race)),
+    }
+}
+
+fn enough(evidence: &Evidence<'_>) -> Answer {
+    let entry = trials(evidence, None, MappingLock::Entry);
+    let stale = entry.iter().filter(|trial| trial.stale).count();
+    let waited = !entry.is_empty() && entry.iter().all(|trial| trial.forced && trial.waited);
+    let canary = trials(evidence, None, MappingLock::None)
+        .iter()
+        .any(|trial| trial.stale);
+    let (verdict, sentence) = if stale > 0 {
+        let sentence = format!(
+            "It is not enough: under `entry` {stale} of {} forced runs left stale zeroes.",
+            entry.len()
+        );
+        (Verdict::Holds, sentence)
+    } else if waited && canary {
+        let sentence = format!(
+            "It is enough, as long as the invalidation waits for locked entries: in all {} forced \
+             runs under `entry` the one who allocated waited for the fault, and read and load \
+             agree.",
+            entry.len()
+        );
+        (Verdict::DoesNotHold, sentence)
+    } else {
+        let sentence = "The schedule did not make anybody wait, or the canary did not fail.";
+        (Verdict::NotDecided, sentence.to_owned())
+    };
+    Answer {
+        verdict,
+        sentence,
+        numbers: numbers(evidence, None),
+    }
+}
+
+fn names(locks: &[MappingLock]) -> String {
+    let names: Vec<_> = locks.iter().map(|lock| format!("`{lock}`")).collect();
+    names.join(", ")
+}
