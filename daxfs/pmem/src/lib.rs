@@ -62,8 +62,8 @@ pub use device::{
     Backing, Device, DeviceAccess, DeviceError, Dirty, Durable, InFlight, PersistenceChoice,
 };
 pub use page_table::{
-    Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, PageTable,
-    PageTableCounts, PageTableError, ProcessPageTable, Protection, SoftwarePageTable,
+    Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, MappingMechanism,
+    PageTable, PageTableCounts, PageTableError, ProcessPageTable, Protection, SoftwarePageTable,
 };
 pub use persistence::{Persistence, PersistenceCounts};
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `software` | a table that this crate walks: deterministic, without help of the system |
 //! | `process` | a window of the process's own addresses, mapped by the processor |
+//! | `mechanism` | [`MappingMechanism`] |
 //! | `frame` | checking what is to be mapped |
 //! | `sync` | the atomics of the lock-free parts: the standard library's, or loom's |
 //! | `error` | [`PageTableError`], [`AccessError`], [`FaultError`] |
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod error;
 mod frame;
+mod mechanism;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod process;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -32,6 +34,7 @@ mod software;
 mod sync;
 
 pub use error::{AccessCause, AccessError, FaultError, PageTableError};
+pub use mechanism::MappingMechanism;
 pub use process::ProcessPageTable;
 pub use software::SoftwarePageTable;
 
