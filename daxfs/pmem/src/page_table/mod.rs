@@ -22,6 +22,10 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
+
+use crate::shard;
+
 mod error;
 mod frame;
 mod mechanism;
@@ -155,24 +159,41 @@ pub trait PageTable: Send + Sync {
     fn counts(&self) -> PageTableCounts;
 }
 
-/// The counters behind [`PageTableCounts`]: each event costs far more than counting it.
+/// As many threads as fault one window at a time, and a kilobyte.
+const SHARDS: usize = 8;
+
+/// The counters behind [`PageTableCounts`], sharded: a line that all faults of a window change
+/// would cost as much as the rest of what threads share of it.
 #[derive(Debug, Default)]
 struct Counters {
-    maps: AtomicU64,
-    unmaps: AtomicU64,
-    faults: AtomicU64,
+    shards: [CachePadded<[AtomicU64; 3]>; SHARDS],
+}
+
+/// What happens to a page table.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Map,
+    Unmap,
+    Fault,
 }
 
 impl Counters {
+    fn count(&self, event: Event) {
+        let shard = &self.shards[shard::of_this_thread(SHARDS)];
+        shard[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     fn sample(&self) -> PageTableCounts {
+        let sum = |event: Event| {
+            let shards = self.shards.iter();
+            shards
+                .map(|shard| shard[event as usize].load(Ordering::Relaxed))
+                .sum()
+        };
         PageTableCounts {
-            maps: self.maps.load(Ordering::Relaxed),
-            unmaps: self.unmaps.load(Ordering::Relaxed),
-            faults: self.faults.load(Ordering::Relaxed),
+            maps: sum(Event::Map),
+            unmaps: sum(Event::Unmap),
+            faults: sum(Event::Fault),
         }
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

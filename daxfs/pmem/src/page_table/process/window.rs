@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::copy::{Report, tolerant_copy};
 use super::frames::{Choice, Frames};
 use crate::page_table::{
-    Access, AccessCause, AccessError, Counters, Fault, FaultError, FaultHandler, Frame,
-    MappingMechanism, PageTable, PageTableCounts, PageTableError, Protection, count, frame,
+    Access, AccessCause, AccessError, Counters, Event, Fault, FaultError, FaultHandler, Frame,
+    MappingMechanism, PageTable, PageTableCounts, PageTableError, Protection, frame,
 };
 use crate::sys::{self, Permission, Populated};
 use crate::{Device, PAGE_BYTES};
@@ -67,7 +67,7 @@ impl Window {
         let page_offset_bytes = (window_page * PAGE_BYTES) as usize;
         let page = self.frames.start().as_ptr().wrapping_add(page_offset_bytes);
         for _ in 0..ATTEMPTS {
-            count(&self.counters.faults);
+            self.counters.count(Event::Fault);
             self.handler.fault(
                 self,
                 Fault {
@@ -132,7 +132,7 @@ impl PageTable for Window {
 
     fn map(&self, first_page: u64, len_pages: u64, frame: Frame) -> Result<(), PageTableError> {
         frame::check(&self.device, self.len_pages, first_page, len_pages, frame)?;
-        count(&self.counters.maps);
+        self.counters.count(Event::Map);
         if len_pages == 0 {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl PageTable for Window {
 
     fn unmap(&self, first_page: u64, len_pages: u64) -> Result<(), PageTableError> {
         frame::check_pages(self.len_pages, first_page, len_pages)?;
-        count(&self.counters.unmaps);
+        self.counters.count(Event::Unmap);
         let (first_page, len_pages) = frame::granule_hull(&self.device, first_page, len_pages);
         if len_pages == 0 {
             return Ok(());
