@@ -3,13 +3,16 @@
 //! ```text
 //! cargo run --release -p daxfs-pmem --example pmem_costs
 //! ```
-//! One thread; each figure is the best of several rounds, in nanoseconds a call. A memfd is DRAM,
+//! Each figure is the best of several rounds, in nanoseconds a call; faults by one thread and by
+//! two that touch pages of their own. A memfd is DRAM,
 //! which is not persistent memory: the hardware back end's figures are those of its instructions.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Instant;
 
+use daxfs_pmem::MappingMechanism::{Remap, Userfault};
 use daxfs_pmem::{
     Access, Device, Fault, FaultError, FaultHandler, Frame, PAGE_BYTES, PageTable, Persistence,
     PersistenceChoice, ProcessPageTable, Protection, SoftwarePageTable,
@@ -18,6 +21,7 @@ use daxfs_pmem::{
 const DEVICE_BYTES: u64 = 256 << 20;
 const WARM_BYTES: u64 = 4 << 20;
 const ROUNDS: u32 = 5;
+const PAGES: u64 = 8192;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -86,48 +90,90 @@ impl FaultHandler for Identity {
 }
 
 fn faults(device: &Arc<Device>) -> Outcome<()> {
-    let pages = 8192;
+    println!("  faults, ns each by wall clock, and how many a second all threads together have:");
     for pages_each in [1, 16, 512] {
-        let handler = Arc::new(Identity { pages: pages_each });
-        let software = SoftwarePageTable::new(Arc::clone(device), pages, handler.clone())?;
-        let process =
-            ProcessPageTable::new(Arc::clone(device), pages, handler, Protection::ReadWrite)?;
-        fault_costs("software", &*software, pages_each)?;
-        fault_costs("process", &*process, pages_each)?;
+        for threads in [1, 2] {
+            for mechanism in [None, Some(Remap), Some(Userfault)] {
+                let handler = Arc::new(Identity { pages: pages_each });
+                let device = Arc::clone(device);
+                let (name, table): (_, Arc<dyn PageTable>) = match mechanism {
+                    None => ("software", SoftwarePageTable::new(device, PAGES, handler)?),
+                    Some(mechanism) => (
+                        mechanism.name(),
+                        ProcessPageTable::with_mechanism(
+                            device,
+                            PAGES,
+                            handler,
+                            Protection::ReadWrite,
+                            mechanism,
+                        )?,
+                    ),
+                };
+                print!("  {name:9} {pages_each:3} pages a fault, {threads} threads:");
+                fault_costs(&*table, pages_each, threads)?;
+            }
+        }
     }
     Ok(())
 }
 
-fn fault_costs(label: &str, table: &dyn PageTable, pages_each: u64) -> Outcome<()> {
-    let pages = table.len_pages();
-    let granules = pages / pages_each;
-    let reset = |table: &dyn PageTable| table.unmap(0, pages);
-    let load = |page: u64| {
-        table
-            .load(page * PAGE_BYTES, &mut [0; 8])
-            .map_err(Box::from)
+fn fault_costs(table: &dyn PageTable, pages_each: u64, threads: u64) -> Outcome<()> {
+    let granules = PAGES / pages_each;
+    let load = |granule: u64| {
+        let offset_bytes = granule * pages_each * PAGE_BYTES;
+        table.load(offset_bytes, &mut [0; 8]).unwrap();
     };
-    let store = |page: u64| table.store(page * PAGE_BYTES, &[1; 8]).map_err(Box::from);
-    let mut fault = [f64::MAX; 2];
-    let mut rest = f64::MAX;
+    let store = |granule: u64| {
+        let offset_bytes = granule * pages_each * PAGE_BYTES;
+        table.store(offset_bytes, &[1; 8]).unwrap();
+    };
+    let unmap = |granule: u64| table.unmap(granule * pages_each, pages_each).unwrap();
+    let page = |page: u64| table.store(page * PAGE_BYTES, &[1; 8]).unwrap();
+    let mut costs = [f64::MAX; 4];
     for _ in 0..ROUNDS {
-        reset(table)?;
-        fault[0] = fault[0].min(once(granules, |granule| load(granule * pages_each))?);
-        reset(table)?;
-        fault[1] = fault[1].min(once(granules, |granule| store(granule * pages_each))?);
-        rest = rest.min(once(pages, store)?);
+        let mut note = |index: usize, cost: f64| costs[index] = costs[index].min(cost);
+        table.unmap(0, PAGES)?;
+        note(0, side_by_side(granules, threads, &load));
+        table.unmap(0, PAGES)?;
+        note(1, side_by_side(granules, threads, &store));
+        note(2, side_by_side(PAGES, threads, &page));
+        note(3, side_by_side(granules, threads, &unmap));
     }
-    let unmap = once(granules, |granule| {
-        table
-            .unmap(granule * pages_each, pages_each)
-            .map_err(Box::from)
-    })?;
+    let rate = |cost: f64| threads as f64 * 1e6 / cost;
     println!(
-        "  {label}, {pages_each} pages a fault: load {:.0}, store {:.0}, then {rest:.1} a store; \
-         unmap {unmap:.0}",
-        fault[0], fault[1]
+        " load {:.0} ({:.0} k/s), store {:.0} ({:.0} k/s), then {:.0} a page; unmap {:.0}",
+        costs[0],
+        rate(costs[0]),
+        costs[1],
+        rate(costs[1]),
+        costs[2],
+        costs[3]
     );
     Ok(())
+}
+
+/// The mean cost of a call when each thread makes a share of `calls`, one behind the other.
+fn side_by_side(calls: u64, threads: u64, call: &(impl Fn(u64) + Sync)) -> f64 {
+    let share = calls / threads;
+    let barrier = Barrier::new(threads as usize);
+    let slowest = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    for index in worker * share..(worker + 1) * share {
+                        call(black_box(index));
+                    }
+                    start.elapsed()
+                })
+            })
+            .collect();
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap());
+        ends.max().unwrap_or_default()
+    });
+    slowest.as_nanos() as f64 / share as f64
 }
 
 /// The mean cost of `calls` calls, the best of several rounds.

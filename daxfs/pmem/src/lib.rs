@@ -9,7 +9,7 @@
 //! | [`persistence`] | the back end that makes stores durable: flushes, `msync` or nothing |
 //! | [`page_table`] | windows: mappings of device pages whose faults are delivered to a handler |
 //!
-//! Imports run one way: `page_table` -> `device` -> `persistence` -> `sys`.
+//! Imports run one way: `page_table` -> `device` -> `persistence` -> `sys`, `shard`.
 //!
 //! # Whether bytes are durable is a type
 //! A store gives a [`Dirty`] token, flushing it an [`InFlight`] one, and a fence a [`Durable`] one.
@@ -56,14 +56,15 @@ compile_error!("daxfs-pmem maps whole devices, which needs 64-bit addresses");
 pub mod device;
 pub mod page_table;
 pub mod persistence;
+mod shard;
 mod sys;
 
 pub use device::{
     Backing, Device, DeviceAccess, DeviceError, Dirty, Durable, InFlight, PersistenceChoice,
 };
 pub use page_table::{
-    Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, PageTable,
-    PageTableCounts, PageTableError, ProcessPageTable, Protection, SoftwarePageTable,
+    Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, MappingMechanism,
+    PageTable, PageTableCounts, PageTableError, ProcessPageTable, Protection, SoftwarePageTable,
 };
 pub use persistence::{Persistence, PersistenceCounts};
 

@@ -31,6 +31,18 @@ pub(crate) enum Synchrony {
     Synchronous,
 }
 
+/// Which pages a mapping shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'fd> {
+    /// Zeroes of the process's own.
+    Zeroes,
+    /// A file, from this byte on.
+    File {
+        fd: BorrowedFd<'fd>,
+        offset_bytes: u64,
+    },
+}
+
 fn protection_flags(permission: Permission) -> ProtFlags {
     match permission {
         Permission::Read => ProtFlags::READ,
@@ -121,6 +133,61 @@ pub(crate) unsafe fn map_zeroes_over(address: *mut u8, len_bytes: usize) -> Resu
 pub(crate) unsafe fn unmap(address: *mut u8, len_bytes: usize) -> Result<(), Errno> {
     // SAFETY: the caller owns the range and has given up every pointer into it.
     unsafe { rustix::mm::munmap(address.cast::<c_void>(), len_bytes) }
+}
+
+/// Puts a mapping that nobody may access over `[address, address + len_bytes)`.
+///
+/// # Safety
+/// As for [`map_shared_over`].
+pub(crate) unsafe fn map_hidden_over(
+    address: *mut u8,
+    len_bytes: usize,
+    source: Source<'_>,
+) -> Result<(), Errno> {
+    let (start, none) = (address.cast::<c_void>(), ProtFlags::empty());
+    match source {
+        Source::Zeroes => {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+            // SAFETY: the caller owns the range, so nothing of anyone else's is replaced.
+            unsafe { rustix::mm::mmap_anonymous(start, len_bytes, none, flags) }
+        }
+        Source::File { fd, offset_bytes } => {
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            // SAFETY: as above.
+            unsafe { rustix::mm::mmap(start, len_bytes, none, flags, fd, offset_bytes) }
+        }
+    }
+    .map(drop)
+}
+
+/// Allows access to a range that [`map_hidden_over`] has mapped.
+///
+/// # Safety
+/// As for [`map_shared_over`].
+pub(crate) unsafe fn allow_access(
+    address: *mut u8,
+    len_bytes: usize,
+    permission: Permission,
+) -> Result<(), Errno> {
+    use rustix::mm::MprotectFlags;
+    let flags = match permission {
+        Permission::Read => MprotectFlags::READ,
+        Permission::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+    };
+    // SAFETY: the caller owns the range.
+    unsafe { rustix::mm::mprotect(address.cast::<c_void>(), len_bytes, flags) }
+}
+
+/// Drops the translations of a range; the mappings stay, and so do the bytes of shared ones.
+///
+/// When it returns no processor can still use one of them.
+///
+/// # Safety
+/// As for [`map_shared_over`]; private mappings in the range were never stored to.
+pub(crate) unsafe fn drop_translations(address: *mut u8, len_bytes: usize) -> Result<(), Errno> {
+    let advice = rustix::mm::Advice::LinuxDontNeed;
+    // SAFETY: the caller owns the range, and no byte of it is lost.
+    unsafe { rustix::mm::madvise(address.cast::<c_void>(), len_bytes, advice) }
 }
 
 /// Forbids every access to a range without changing how many mappings there are.

@@ -293,6 +293,105 @@ fn a_handler_that_maps_nothing_at_first_is_called_again() {
 }
 
 #[test]
+fn a_frame_that_allows_less_takes_effect_at_once() {
+    for kind in KINDS {
+        let device = numbered_device(4);
+        let pager = Pager::new(4);
+        let table = window(kind, &device, 4, pager.clone());
+        table.map(0, 4, frame(0, Protection::ReadWrite)).unwrap();
+        table.store(PAGE_BYTES + 8, &[1]).unwrap();
+        table.map(1, 2, frame(1, Protection::ReadOnly)).unwrap();
+        assert_eq!([word(&*table, 1), word(&*table, 2)], [2, 3], "{kind:?}");
+        assert!(pager.faults().is_empty(), "{kind:?}");
+        for page in 0..4 {
+            table.store(page * PAGE_BYTES + 8, &[2]).unwrap();
+        }
+        let write = Access::Write;
+        assert_eq!(pager.faults(), [(1, write), (2, write)], "{kind:?}");
+    }
+}
+
+#[test]
+fn pages_that_nobody_has_touched_can_be_mapped() {
+    for kind in KINDS {
+        let device = Device::create_memfd(64 * PAGE_BYTES, PersistenceChoice::Detect).unwrap();
+        let device = Arc::new(device);
+        let table = window(kind, &device, 64, Pager::new(64));
+        assert_eq!(word(&*table, 5), 0);
+        table.store(9 * PAGE_BYTES, &[7]).unwrap();
+        table.map(16, 16, frame(16, Protection::ReadWrite)).unwrap();
+        table.store(20 * PAGE_BYTES, &[8]).unwrap();
+        assert_eq!([word(&*table, 9), word(&*table, 20)], [7, 8], "{kind:?}");
+        assert_eq!(table.counts().faults, 2, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_large_frame_can_be_taken_away_page_by_page() {
+    let pages = 1100;
+    for kind in KINDS {
+        let device = numbered_device(pages);
+        let pager = Pager::new(pages);
+        let table = window(kind, &device, pages, pager.clone());
+        table
+            .map(0, pages, frame(0, Protection::ReadWrite))
+            .unwrap();
+        let gone = [0, 511, 512, 700, 701, 1099];
+        for page in gone {
+            table.unmap(page, 1).unwrap();
+        }
+        for page in 0..pages {
+            assert_eq!(word(&*table, page), page + 1, "{kind:?}");
+        }
+        assert_eq!(
+            pager.faults(),
+            gone.map(|page| (page, Access::Read)),
+            "{kind:?}"
+        );
+        // A large frame takes the place of small ones, too, and of another large one.
+        table
+            .map(10, 600, frame(400, Protection::ReadOnly))
+            .unwrap();
+        table.map(500, 600, frame(0, Protection::ReadOnly)).unwrap();
+        let words = [9, 10, 499, 500, 1099].map(|page| word(&*table, page));
+        assert_eq!(words, [10, 401, 890, 1, 600], "{kind:?}");
+        table.unmap(0, pages).unwrap();
+        let faults = pager.faults().len();
+        assert_eq!(word(&*table, 600), 601);
+        assert_eq!(pager.faults().len(), faults + 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn scattered_blocks_are_mapped_wherever_they_lie() {
+    let pages = 1100;
+    for kind in KINDS {
+        let device = numbered_device(pages);
+        let place = |page: u64| page * 7 % 1100;
+        let scattered = move |table: &dyn PageTable, fault: Fault| {
+            table
+                .map(
+                    fault.window_page,
+                    1,
+                    frame(place(fault.window_page), Protection::ReadWrite),
+                )
+                .map_err(|_| FaultError::Device)
+        };
+        let table = window(kind, &device, pages, handle(scattered));
+        for round in 0..3 {
+            for page in (0..pages).rev() {
+                assert_eq!(word(&*table, page), place(page) + 1, "{kind:?}");
+            }
+            let (first, len) = [(3, 40), (0, pages), (500, 600)][round];
+            table.unmap(first, len).unwrap();
+            table.map(first, 1, frame(0, Protection::ReadOnly)).unwrap();
+            assert_eq!(word(&*table, first), 1, "{kind:?}");
+            table.unmap(first, 1).unwrap();
+        }
+    }
+}
+
+#[test]
 fn huge_pages_are_mapped_whole_or_not_at_all() {
     let Some((_pages, device)) = common::huge_device(2) else {
         return;
@@ -356,7 +455,7 @@ fn window_error(kind: common::Kind, device: &Arc<Device>) -> PageTableError {
     let device = Arc::clone(device);
     let made = match kind {
         common::Kind::Software => SoftwarePageTable::new(device, 100, Pager::new(1)).map(drop),
-        common::Kind::Process => {
+        common::Kind::Remap | common::Kind::Userfault => {
             ProcessPageTable::new(device, 100, Pager::new(1), Protection::ReadWrite).map(drop)
         }
     };

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Pager, frame, handle, numbered_device};
+use common::{Kind, Pager, frame, handle, numbered_device, process_window};
 use daxfs_pmem::{
     AccessCause, Fault, FaultError, PAGE_BYTES, PageTable, PageTableError, ProcessPageTable,
     Protection,
@@ -78,8 +78,10 @@ fn case() {
         "earlier handler" => earlier_handler(),
         "earlier plain handler" => earlier_plain_handler(),
         "sent and ignored" => sent_and_ignored(),
-        "too many mappings" => too_many_mappings(),
-        "one mapping too many" => one_mapping_too_many(),
+        "too many mappings" => too_many_mappings(Kind::Remap),
+        "too many mappings, veiled" => too_many_mappings(Kind::Userfault),
+        "one mapping too many" => one_mapping_too_many(Kind::Remap),
+        "one mapping too many, veiled" => one_mapping_too_many(Kind::Userfault),
         other => panic!("no case {other}"),
     }
     println!("after");
@@ -128,8 +130,10 @@ fn handlers_installed_before_ours_get_what_is_not_ours() {
 
 #[test]
 fn a_process_at_its_limit_of_mappings_can_still_revoke_and_go_on() {
-    assert_survives("too many mappings");
-    assert_survives("one mapping too many");
+    for suffix in ["", ", veiled"] {
+        assert_survives(&format!("too many mappings{suffix}"));
+        assert_survives(&format!("one mapping too many{suffix}"));
+    }
 }
 
 fn read_write_window(pages: u64) -> Arc<ProcessPageTable> {
@@ -260,11 +264,15 @@ fn sent_and_ignored() {
     sent(libc::SIGBUS);
 }
 
-const CROWDED_PAGES: u64 = 200_000;
+const CHUNK_PAGES: u64 = 512;
+const CROWDED_PAGES: u64 = 3000 * CHUNK_PAGES;
+/// Enough to be one mapping, whatever the mechanism.
+const LARGE_PAGES: u64 = 64;
 
-/// A window with as many mappings as the kernel allows: pages that cannot be joined, and one
-/// mapping of three pages at the end.
-fn crowded_window() -> (Arc<ProcessPageTable>, u64) {
+/// A window with as many mappings as the kernel allows: pages that cannot be joined, so few in a
+/// chunk that it puts up with them, and one large mapping at the end. Also a page that could not
+/// be mapped.
+fn crowded_window(kind: Kind) -> (Arc<ProcessPageTable>, u64) {
     println!("before");
     let map_one = |table: &dyn PageTable, fault: Fault| {
         let frame = frame(fault.window_page % 2, Protection::ReadWrite);
@@ -272,14 +280,19 @@ fn crowded_window() -> (Arc<ProcessPageTable>, u64) {
             .map(fault.window_page, 1, frame)
             .map_err(|_| FaultError::OutOfMemory)
     };
-    let (device, handler) = (numbered_device(4), handle(map_one));
+    let (device, handler) = (numbered_device(LARGE_PAGES), handle(map_one));
+    let table = process_window(kind, &device, CROWDED_PAGES, handler);
     let protection = Protection::ReadWrite;
-    let table = ProcessPageTable::new(device, CROWDED_PAGES, handler, protection).unwrap();
     table
-        .map(CROWDED_PAGES - 3, 3, frame(0, protection))
+        .map(
+            CROWDED_PAGES - LARGE_PAGES,
+            LARGE_PAGES,
+            frame(0, protection),
+        )
         .unwrap();
-    let full = (0..CROWDED_PAGES / 2 - 2)
-        .map(|index| 2 * index)
+    let chunks = (0..CROWDED_PAGES / CHUNK_PAGES - 1).map(|chunk| chunk * CHUNK_PAGES);
+    let full = chunks
+        .flat_map(|first| (0..16).map(move |index| first + 2 * index))
         .find(|&page| table.map(page, 1, frame(0, protection)).is_err())
         .expect("the kernel limits the number of mappings");
     (table, full)
@@ -291,8 +304,8 @@ fn faults_of_load(table: &dyn PageTable, page: u64) -> u64 {
     table.counts().faults - before
 }
 
-fn too_many_mappings() {
-    let (table, full) = crowded_window();
+fn too_many_mappings(kind: Kind) {
+    let (table, full) = crowded_window(kind);
     let error = table
         .map(full, 1, frame(0, Protection::ReadWrite))
         .unwrap_err();
@@ -301,8 +314,8 @@ fn too_many_mappings() {
     let error = table.load(full * PAGE_BYTES, &mut [0]).unwrap_err();
     assert_eq!(error.cause, AccessCause::Fault(FaultError::OutOfMemory));
     assert_eq!(faults_of_load(&*table, CROWDED_PAGES - 2), 0);
-    // Taking away the middle of the three would split their mapping: all of the window goes
-    // instead, and that makes room.
+    // Taking away a page in the middle of the large mapping would split their mapping: all of the
+    // window goes instead, and that makes room.
     table.unmap(CROWDED_PAGES - 2, 1).unwrap();
     assert_eq!(faults_of_load(&*table, 0), 1);
     assert_eq!(faults_of_load(&*table, CROWDED_PAGES - 2), 1);
@@ -310,8 +323,8 @@ fn too_many_mappings() {
 }
 
 /// As before, but others use up what the kernel keeps for replacing a window by one mapping.
-fn one_mapping_too_many() {
-    let (table, _) = crowded_window();
+fn one_mapping_too_many(kind: Kind) {
+    let (table, _) = crowded_window(kind);
     let map = |protection| {
         let (flags, none) = (
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,

@@ -6,6 +6,8 @@ use std::io;
 
 use thiserror::Error;
 
+use super::MappingMechanism;
+
 /// Why a fault cannot be resolved; what a signal means to whoever makes the access.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -114,6 +116,15 @@ pub enum PageTableError {
          raise the limit with `sysctl vm.max_map_count`"
     )]
     TooManyMappings,
+    /// The mechanism that was asked for does not work with this device or this kernel.
+    #[error(
+        "this kernel or this device has no {} mappings: let the fastest mechanism be chosen",
+        .mechanism.name()
+    )]
+    MechanismUnavailable {
+        /// What was asked for.
+        mechanism: MappingMechanism,
+    },
     /// This processor's signal frames are not known.
     #[error("process page tables need x86-64 or 64-bit Arm: use a software page table")]
     UnsupportedProcessor,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `software` | a table that this crate walks: deterministic, without help of the system |
 //! | `process` | a window of the process's own addresses, mapped by the processor |
+//! | `mechanism` | [`MappingMechanism`] |
 //! | `frame` | checking what is to be mapped |
 //! | `sync` | the atomics of the lock-free parts: the standard library's, or loom's |
 //! | `error` | [`PageTableError`], [`AccessError`], [`FaultError`] |
@@ -21,8 +22,13 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
+
+use crate::shard;
+
 mod error;
 mod frame;
+mod mechanism;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod process;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -32,6 +38,7 @@ mod software;
 mod sync;
 
 pub use error::{AccessCause, AccessError, FaultError, PageTableError};
+pub use mechanism::MappingMechanism;
 pub use process::ProcessPageTable;
 pub use software::SoftwarePageTable;
 
@@ -152,24 +159,41 @@ pub trait PageTable: Send + Sync {
     fn counts(&self) -> PageTableCounts;
 }
 
-/// The counters behind [`PageTableCounts`]: each event costs far more than counting it.
+/// As many threads as fault one window at a time, and a kilobyte.
+const SHARDS: usize = 8;
+
+/// The counters behind [`PageTableCounts`], sharded: a line that all faults of a window change
+/// would cost as much as the rest of what threads share of it.
 #[derive(Debug, Default)]
 struct Counters {
-    maps: AtomicU64,
-    unmaps: AtomicU64,
-    faults: AtomicU64,
+    shards: [CachePadded<[AtomicU64; 3]>; SHARDS],
+}
+
+/// What happens to a page table.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Map,
+    Unmap,
+    Fault,
 }
 
 impl Counters {
+    fn count(&self, event: Event) {
+        let shard = &self.shards[shard::of_this_thread(SHARDS)];
+        shard[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     fn sample(&self) -> PageTableCounts {
+        let sum = |event: Event| {
+            let shards = self.shards.iter();
+            shards
+                .map(|shard| shard[event as usize].load(Ordering::Relaxed))
+                .sum()
+        };
         PageTableCounts {
-            maps: self.maps.load(Ordering::Relaxed),
-            unmaps: self.unmaps.load(Ordering::Relaxed),
-            faults: self.faults.load(Ordering::Relaxed),
+            maps: sum(Event::Map),
+            unmaps: sum(Event::Unmap),
+            faults: sum(Event::Fault),
         }
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -7,7 +7,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{
-    AccessError, FaultHandler, Frame, PageTable, PageTableCounts, PageTableError, Protection,
+    AccessError, FaultHandler, Frame, MappingMechanism, PageTable, PageTableCounts, PageTableError,
+    Protection,
 };
 use crate::Device;
 
@@ -29,6 +30,26 @@ impl ProcessPageTable {
         _protection: Protection,
     ) -> Result<Arc<Self>, PageTableError> {
         Err(PageTableError::UnsupportedProcessor)
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always [`PageTableError::UnsupportedProcessor`].
+    pub fn with_mechanism(
+        _device: Arc<Device>,
+        _len_pages: u64,
+        _handler: Arc<dyn FaultHandler>,
+        _protection: Protection,
+        _mechanism: MappingMechanism,
+    ) -> Result<Arc<Self>, PageTableError> {
+        Err(PageTableError::UnsupportedProcessor)
+    }
+
+    /// How frames are put under the pages.
+    #[must_use]
+    pub fn mechanism(&self) -> MappingMechanism {
+        match self.never {}
     }
 }
 

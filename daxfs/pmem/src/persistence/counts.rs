@@ -1,13 +1,12 @@
 //! Counts of stores, flushes and fences, sharded so that threads do not share a cache line.
 //!
-//! A counter that all threads increment would be the one contended line on a data path that has no
-//! other. Each thread therefore counts in the shard that its stack's address picks: no
-//! thread-local variable is needed, so counting may happen in a signal handler. Two threads that
-//! pick one shard only slow each other down. Touches its own counters only. Takes no locks.
+//! See `shard` for why and how. Touches its own counters only. Takes no locks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+
+use crate::shard;
 
 /// How often a device was stored to, flushed and fenced since it was opened.
 ///
@@ -32,10 +31,6 @@ pub(crate) enum Event {
 
 const SHARDS: usize = 32;
 
-/// Thread stacks lie at least this far apart (the smallest stack that a thread library gives out is
-/// 16 KiB, the usual one megabytes), while one thread seldom leaves a block of this size.
-const STACK_BLOCK_BITS: u32 = 16;
-
 #[derive(Debug, Default)]
 struct Shard {
     events: [AtomicU64; 3],
@@ -49,7 +44,8 @@ pub(crate) struct ShardedCounts {
 
 impl ShardedCounts {
     pub(crate) fn count(&self, event: Event) {
-        self.shards[shard_of_this_thread()].events[event as usize].fetch_add(1, Ordering::Relaxed);
+        self.shards[shard::of_this_thread(SHARDS)].events[event as usize]
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// The sums. Exact once the threads that counted have been joined, else a recent value.
@@ -66,11 +62,4 @@ impl ShardedCounts {
             fences: sum(Event::Fence),
         }
     }
-}
-
-fn shard_of_this_thread() -> usize {
-    let on_stack = 0u8;
-    let block = (&raw const on_stack).addr() as u64 >> STACK_BLOCK_BITS;
-    // Fibonacci hashing: the golden ratio spreads addresses that differ by a power of two.
-    (block.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize % SHARDS
 }

@@ -8,17 +8,22 @@ use std::sync::{Arc, Mutex};
 
 use daxfs_pmem::{
     Access, Device, DeviceError, Fault, FaultError, FaultHandler, Frame, HUGE_PAGE_BYTES,
-    PAGE_BYTES, PageTable, PersistenceChoice, ProcessPageTable, Protection, SoftwarePageTable,
+    MappingMechanism, PAGE_BYTES, PageTable, PageTableError, PersistenceChoice, ProcessPageTable,
+    Protection, SoftwarePageTable,
 };
 
 /// Which kind of page table a test runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Software,
-    Process,
+    Remap,
+    Userfault,
 }
 
-pub(crate) const KINDS: [Kind; 2] = [Kind::Software, Kind::Process];
+pub(crate) const KINDS: [Kind; 3] = [Kind::Software, Kind::Remap, Kind::Userfault];
+
+/// The kinds whose windows have addresses.
+pub(crate) const PROCESS_KINDS: [Kind; 2] = [Kind::Remap, Kind::Userfault];
 
 /// Makes a window that may be stored to.
 pub(crate) fn window(
@@ -30,10 +35,39 @@ pub(crate) fn window(
     let device = Arc::clone(device);
     match kind {
         Kind::Software => SoftwarePageTable::new(device, len_pages, handler).unwrap(),
-        Kind::Process => {
-            ProcessPageTable::new(device, len_pages, handler, Protection::ReadWrite).unwrap()
-        }
+        _ => process_window(kind, &device, len_pages, handler),
     }
+}
+
+/// Makes a window of the process that may be stored to, by the mechanism if this machine has it.
+pub(crate) fn process_window(
+    kind: Kind,
+    device: &Arc<Device>,
+    len_pages: u64,
+    handler: Arc<dyn FaultHandler>,
+) -> Arc<ProcessPageTable> {
+    let mechanism = match kind {
+        Kind::Userfault => MappingMechanism::Userfault,
+        _ => MappingMechanism::Remap,
+    };
+    let make = |mechanism| {
+        ProcessPageTable::with_mechanism(
+            Arc::clone(device),
+            len_pages,
+            Arc::clone(&handler),
+            Protection::ReadWrite,
+            mechanism,
+        )
+    };
+    make(mechanism)
+        .or_else(|error| match error {
+            PageTableError::MechanismUnavailable { .. } => {
+                eprintln!("remap instead of {}: {error}", mechanism.name());
+                make(MappingMechanism::Remap)
+            }
+            error => Err(error),
+        })
+        .unwrap()
 }
 
 /// A device in memory whose every page begins with its own number plus one.

@@ -3,46 +3,55 @@
 //! | Submodule | Holds |
 //! |---|---|
 //! | `window` | a window as its faults see it |
-//! | `reservation` | its addresses, and placing and revoking frames there |
+//! | `frames` | its frames, by one of two mechanisms |
+//! | `reservation` | its addresses, and frames that are mappings of their own there |
+//! | `veil` | large mappings under veils, whose pages are shown one by one |
+//! | `userfault` | the system calls of the veil |
 //! | `ballast` | mappings in reserve, so that revoking never fails for want of one |
 //! | `registry` | finding the window of an address, from a signal handler |
 //! | `signal` | `SIGBUS` and `SIGSEGV` |
 //! | `context` | what the processor's state at a fault says |
 //! | `copy` | copies that end early instead of killing the process |
 //!
-//! Ownership: `ProcessPageTable` -> `Window` -> `Reservation`. The registry has weak handles only;
-//! a signal handler holds a strong one for as long as it works. Dropping the table takes the window
-//! out of the registry first; the addresses go when the last of these lets go.
+//! Ownership: `ProcessPageTable` -> `Window` -> `Frames` -> `Reservation`. The registry has weak
+//! handles only; a signal handler holds a strong one for as long as it works. Dropping the table
+//! takes the window out of the registry first; the addresses go when the last of these lets go.
 //!
 //! # Locking
-//! None but the kernel's lock of the address space, which every change of a window takes. Threads
-//! that change windows of one process all the time will wait for each other there.
+//! With mappings of their own, none but the kernel's lock of the address space, which every change
+//! of a window takes: threads that change windows of one process all the time wait for each other
+//! there. With veils, a lock for each chunk of 512 pages, and that of the kernel exclusive only
+//! when mappings of the chunk change.
 
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 use super::{
-    AccessError, FaultHandler, Frame, PageTable, PageTableCounts, PageTableError, Protection,
+    AccessError, FaultHandler, Frame, MappingMechanism, PageTable, PageTableCounts, PageTableError,
+    Protection,
 };
 use crate::Device;
 
 mod ballast;
 mod context;
 mod copy;
+mod frames;
 mod registry;
 mod reservation;
 mod signal;
+mod userfault;
+mod veil;
 mod window;
 
+use frames::{Choice, Frames};
 use registry::Registry;
-use reservation::Reservation;
 use window::Window;
 
 /// What a signal handler finds for an address.
 #[derive(Clone, Debug)]
 struct Registered {
     window: Weak<Window>,
-    reservation: Weak<Reservation>,
+    frames: Weak<Frames>,
 }
 
 #[cfg(not(loom))]
@@ -68,7 +77,8 @@ pub struct ProcessPageTable {
 }
 
 impl ProcessPageTable {
-    /// A window of `len_pages` pages of 4 KiB without frames, whose faults go to `handler`.
+    /// A window of `len_pages` pages of 4 KiB without frames, whose faults go to `handler`, by the
+    /// fastest mechanism that this device and this kernel allow.
     ///
     /// `protection` bounds what any frame allows. The handler is owned by the table, so it must not
     /// own the table in turn.
@@ -81,19 +91,50 @@ impl ProcessPageTable {
         handler: Arc<dyn FaultHandler>,
         protection: Protection,
     ) -> Result<Arc<Self>, PageTableError> {
+        Self::make(device, len_pages, handler, protection, Choice::Fastest)
+    }
+
+    /// The same by a given mechanism.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`PageTableError::MechanismUnavailable`].
+    pub fn with_mechanism(
+        device: Arc<Device>,
+        len_pages: u64,
+        handler: Arc<dyn FaultHandler>,
+        protection: Protection,
+        mechanism: MappingMechanism,
+    ) -> Result<Arc<Self>, PageTableError> {
+        let choice = Choice::This(mechanism);
+        Self::make(device, len_pages, handler, protection, choice)
+    }
+
+    /// How frames are put under the pages.
+    #[must_use]
+    pub fn mechanism(&self) -> MappingMechanism {
+        self.window.mechanism()
+    }
+
+    fn make(
+        device: Arc<Device>,
+        len_pages: u64,
+        handler: Arc<dyn FaultHandler>,
+        protection: Protection,
+        choice: Choice,
+    ) -> Result<Arc<Self>, PageTableError> {
         let install = |source| PageTableError::Io {
             operation: "handle the faults of",
             source,
         };
         signal::install().map_err(install)?;
         ballast::fill();
-        let window = Arc::new(Window::new(device, len_pages, handler, protection)?);
-        let reservation = window.reservation();
+        let window = Arc::new(Window::new(device, len_pages, handler, protection, choice)?);
+        let frames = window.frames();
         WINDOWS.insert(
-            reservation.start().addr().get()..reservation.end(),
+            frames.start().addr().get()..frames.end(),
             Registered {
                 window: Arc::downgrade(&window),
-                reservation: Arc::downgrade(reservation),
+                frames: Arc::downgrade(frames),
             },
         );
         Ok(Arc::new(Self { window }))
@@ -102,7 +143,7 @@ impl ProcessPageTable {
 
 impl Drop for ProcessPageTable {
     fn drop(&mut self) {
-        WINDOWS.remove(self.window.reservation().start().addr().get());
+        WINDOWS.remove(self.window.frames().start().addr().get());
     }
 }
 

@@ -17,14 +17,17 @@
 //!       free retired
 //! ```
 //!
+//! `readers` is sharded, so that faults of different threads share no line: a reader uses the shard
+//! of its stack, the same in (a) and (c), and (2) looks at all of them, one after the other.
+//!
 //! # Invariants
 //! 1. A list is changed by nobody after it was published.
 //! 2. A reader that can see a retired list was counted in before step (2) of the writer that
-//!    retired it. (a), (c) and (2) all change `readers` by reading and writing it at once, so they
-//!    have one order, and each sees the one before it. If (2) comes before (a), then (a) acquires
-//!    what (2) released, hence (b) finds the list of (1). If (a) comes before (2), the writer finds
-//!    the reader counted, or acquires what (c) released, hence the search is over. A plain load in
-//!    place of (2) could find an old count while (b) finds the old list.
+//!    retired it. (a), (c) and (2) all change the reader's shard by reading and writing it at once,
+//!    so they have one order, and each sees the one before it. If (2) comes before (a), then (a)
+//!    acquires what (2) released, hence (b) finds the list of (1). If (a) comes before (2), the
+//!    writer finds the reader counted, or acquires what (c) released, hence the search is over. A
+//!    plain load in place of (2) could find an old count while (b) finds the old list.
 //! 3. A writer that finds readers frees nothing and leaves it to the next one: it never waits, and
 //!    a reader never waits either.
 //!
@@ -35,9 +38,14 @@
 
 use std::ops::Range;
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use crate::page_table::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::shard;
+
+/// As many threads as fault at a time; two under loom, which tries all interleavings.
+const SHARDS: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// What is registered for a range of addresses.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ type List<T> = Vec<Record<T>>;
 /// Records by address, searched without waiting.
 pub(super) struct Registry<T> {
     list: AtomicPtr<List<T>>,
-    readers: AtomicUsize,
+    readers: [CachePadded<AtomicUsize>; SHARDS],
     retired: Mutex<Vec<Retired<T>>>,
 }
 
@@ -67,7 +75,7 @@ impl<T: Clone> Registry<T> {
     pub(super) const fn new() -> Self {
         Self {
             list: AtomicPtr::new(std::ptr::null_mut()),
-            readers: AtomicUsize::new(0),
+            readers: [const { CachePadded::new(AtomicUsize::new(0)) }; SHARDS],
             retired: Mutex::new(Vec::new()),
         }
     }
@@ -76,16 +84,27 @@ impl<T: Clone> Registry<T> {
     pub(super) fn new() -> Self {
         Self {
             list: AtomicPtr::new(std::ptr::null_mut()),
-            readers: AtomicUsize::new(0),
+            readers: std::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0))),
             retired: Mutex::new(Vec::new()),
         }
     }
 
     /// Calls `then` with the record of an address. Never waits, allocates or frees.
     pub(super) fn find<R>(&self, address: usize, then: impl FnOnce(&T) -> Option<R>) -> Option<R> {
+        self.find_in(shard::of_this_thread(SHARDS), address, then)
+    }
+
+    /// The same, counted in that shard.
+    fn find_in<R>(
+        &self,
+        shard: usize,
+        address: usize,
+        then: impl FnOnce(&T) -> Option<R>,
+    ) -> Option<R> {
+        let readers = &self.readers[shard];
         // Acquire: step (a) partners with step (2); without it step (b) could find a list that has
         // been freed.
-        self.readers.fetch_add(1, Ordering::Acquire);
+        readers.fetch_add(1, Ordering::Acquire);
         // Acquire: step (b) partners with step (1); without it the records could be seen before
         // they were built.
         let list = self.list.load(Ordering::Acquire);
@@ -99,7 +118,7 @@ impl<T: Clone> Registry<T> {
         });
         // Release: step (c) partners with step (2); without it the list could be freed while the
         // search is still running.
-        self.readers.fetch_sub(1, Ordering::Release);
+        readers.fetch_sub(1, Ordering::Release);
         found
     }
 
@@ -139,7 +158,9 @@ impl<T: Clone> Registry<T> {
             retired.push(Retired(old));
         }
         // Release: step (2) partners with step (a). Acquire: it partners with step (c).
-        if self.readers.fetch_add(0, Ordering::AcqRel) == 0 {
+        let is_idle =
+            |readers: &CachePadded<AtomicUsize>| readers.fetch_add(0, Ordering::AcqRel) == 0;
+        if self.readers.iter().all(is_idle) {
             free(&mut retired);
         }
     }

@@ -21,9 +21,18 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
 use super::ballast;
-use crate::page_table::Protection;
+use crate::page_table::{Frame, Protection};
 use crate::sys::{self, Permission, Synchrony};
 use crate::{Device, HUGE_PAGE_BYTES, PAGE_BYTES};
+
+/// How the frames of a whole window were taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Revoked {
+    /// The empty file lies there.
+    Replaced,
+    /// Everything lies where it lay, and may not be accessed.
+    Forbidden,
+}
 
 /// Reserved addresses, given back when dropped.
 #[derive(Debug)]
@@ -74,6 +83,10 @@ impl Reservation {
         self.start.addr().get() + self.len_bytes
     }
 
+    pub(super) fn len_pages(&self) -> u64 {
+        self.len_bytes as u64 / PAGE_BYTES
+    }
+
     pub(super) fn permission(&self) -> Permission {
         self.permission
     }
@@ -83,8 +96,31 @@ impl Reservation {
         (address - self.start.addr().get()) as u64 / PAGE_BYTES
     }
 
+    /// Puts a frame into the window, as a mapping of its own.
+    pub(super) fn place(
+        &self,
+        device: &Device,
+        first_page: u64,
+        len_pages: u64,
+        frame: Frame,
+    ) -> Result<(), Errno> {
+        match frame {
+            Frame::Zero => self.place_zeroes(first_page, len_pages),
+            Frame::Device {
+                offset_bytes,
+                protection,
+            } => {
+                let permission = match protection {
+                    Protection::ReadOnly => Permission::Read,
+                    Protection::ReadWrite => self.permission,
+                };
+                self.place_device(first_page, len_pages, device, offset_bytes, permission)
+            }
+        }
+    }
+
     /// Puts pages of the device into the window.
-    pub(super) fn place_device(
+    fn place_device(
         &self,
         first_page: u64,
         len_pages: u64,
@@ -108,7 +144,7 @@ impl Reservation {
     }
 
     /// Puts pages of zeroes into the window.
-    pub(super) fn place_zeroes(&self, first_page: u64, len_pages: u64) -> Result<(), Errno> {
+    fn place_zeroes(&self, first_page: u64, len_pages: u64) -> Result<(), Errno> {
         let (address, len_bytes) = self.span(first_page, len_pages);
         // SAFETY: as in `place_device`.
         let placed = unsafe { sys::map_zeroes_over(address, len_bytes) };
@@ -144,9 +180,11 @@ impl Reservation {
     /// so the reserve is spent on it. If other threads use that up, every access is forbidden,
     /// which needs no mapping at all: the next one is a `SIGSEGV`, whose handler puts the empty
     /// file under its page.
-    pub(super) fn revoke_all(&self) -> Result<(), Errno> {
-        let len_pages = self.len_bytes as u64 / PAGE_BYTES;
-        ballast::with_room(|| self.revoke(0, len_pages)).or_else(|_| self.forbid())
+    pub(super) fn revoke_all(&self) -> Result<Revoked, Errno> {
+        match ballast::with_room(|| self.revoke(0, self.len_pages())) {
+            Ok(()) => Ok(Revoked::Replaced),
+            Err(_) => self.forbid().map(|()| Revoked::Forbidden),
+        }
     }
 
     /// Forbids every access to the window, for the `SIGSEGV` handler to allow page by page.
@@ -170,7 +208,8 @@ impl Reservation {
         placed
     }
 
-    fn span(&self, first_page: u64, len_pages: u64) -> (*mut u8, usize) {
+    /// Where pages of the window lie, and how long they are.
+    pub(super) fn span(&self, first_page: u64, len_pages: u64) -> (*mut u8, usize) {
         let offset_bytes = (first_page * PAGE_BYTES) as usize;
         let len_bytes = (len_pages * PAGE_BYTES) as usize;
         debug_assert!(offset_bytes + len_bytes <= self.len_bytes);

@@ -29,7 +29,7 @@ use std::sync::OnceLock;
 use std::{io, mem};
 
 use super::context::{Context, Faulted};
-use super::reservation::Reservation;
+use super::frames::Frames;
 use super::{Registered, WINDOWS, copy};
 use crate::page_table::{Access, FaultError};
 use crate::sys::Permission;
@@ -146,21 +146,21 @@ fn revoke_segv(info: *const libc::siginfo_t, context: &mut Context) -> bool {
     };
     // Only the addresses are kept alive here, not the window: should this be the last one to let go
     // of it, nothing runs on this small stack but one more system call.
-    let find = |found: &Registered| found.reservation.upgrade();
-    let Some(reservation) = WINDOWS.find(address, find) else {
+    let find = |found: &Registered| found.frames.upgrade();
+    let Some(frames) = WINDOWS.find(address, find) else {
         return false;
     };
-    if !may_be_allowed(&reservation, access) {
+    if !may_be_allowed(&frames, access) {
         return false;
     }
-    match reservation.revoke_at(address) {
+    match frames.revoke_at(address, access) {
         Ok(()) => true,
         Err(_) => end_tolerant_copy(context, address, FaultError::OutOfMemory),
     }
 }
 
-fn may_be_allowed(reservation: &Reservation, access: Access) -> bool {
-    access == Access::Read || reservation.permission() == Permission::ReadWrite
+fn may_be_allowed(frames: &Frames, access: Access) -> bool {
+    access == Access::Read || frames.permission() == Permission::ReadWrite
 }
 
 /// The address of a fault of that code; nothing for other signals, such as one sent by a process.

@@ -39,7 +39,7 @@ fn a_window_whose_accesses_were_all_forbidden_faults_page_by_page_again() {
     for page in 0..pages {
         table.store(page * PAGE_BYTES, &[page as u8]).unwrap();
     }
-    table.window.reservation().forbid().unwrap();
+    table.window.frames().forbid().unwrap();
     let faults = table.counts().faults;
     for page in 0..pages {
         let mut byte = [0];

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::copy::{Report, tolerant_copy};
-use super::reservation::Reservation;
+use super::frames::{Choice, Frames};
 use crate::page_table::{
-    Access, AccessCause, AccessError, Counters, Fault, FaultError, FaultHandler, Frame, PageTable,
-    PageTableCounts, PageTableError, Protection, count, frame,
+    Access, AccessCause, AccessError, Counters, Event, Fault, FaultError, FaultHandler, Frame,
+    MappingMechanism, PageTable, PageTableCounts, PageTableError, Protection, frame,
 };
 use crate::sys::{self, Permission, Populated};
 use crate::{Device, PAGE_BYTES};
@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 64;
 /// fault, by the signal handler.
 pub(super) struct Window {
     device: Arc<Device>,
-    reservation: Arc<Reservation>,
+    frames: Arc<Frames>,
     len_pages: u64,
     handler: Arc<dyn FaultHandler>,
     counters: Counters,
@@ -37,22 +37,24 @@ impl Window {
         len_pages: u64,
         handler: Arc<dyn FaultHandler>,
         protection: Protection,
+        choice: Choice,
     ) -> Result<Self, PageTableError> {
-        frame::check_window(&device, len_pages)?;
-        let granule_bytes = device.mapping_granule_bytes();
-        let reservation = Reservation::new(len_pages, protection, granule_bytes);
-        let reservation = Arc::new(reservation.map_err(|errno| failed("reserve", errno))?);
+        let frames = Arc::new(Frames::new(&device, len_pages, protection, choice)?);
         Ok(Self {
             device,
-            reservation,
+            frames,
             len_pages,
             handler,
             counters: Counters::default(),
         })
     }
 
-    pub(super) fn reservation(&self) -> &Arc<Reservation> {
-        &self.reservation
+    pub(super) fn frames(&self) -> &Arc<Frames> {
+        &self.frames
+    }
+
+    pub(super) fn mechanism(&self) -> MappingMechanism {
+        self.frames.mechanism()
     }
 
     /// Resolves a fault at an address inside the window. Called from the signal handler.
@@ -61,15 +63,11 @@ impl Window {
             Access::Read => Permission::Read,
             Access::Write => Permission::ReadWrite,
         };
-        let window_page = self.reservation.page_of(address);
+        let window_page = self.frames.page_of(address);
         let page_offset_bytes = (window_page * PAGE_BYTES) as usize;
-        let page = self
-            .reservation
-            .start()
-            .as_ptr()
-            .wrapping_add(page_offset_bytes);
+        let page = self.frames.start().as_ptr().wrapping_add(page_offset_bytes);
         for _ in 0..ATTEMPTS {
-            count(&self.counters.faults);
+            self.counters.count(Event::Fault);
             self.handler.fault(
                 self,
                 Fault {
@@ -77,6 +75,11 @@ impl Window {
                     access,
                 },
             )?;
+            if self.frames.is_veiled(window_page) {
+                // Shown, or taken away again at once: the access tells which, and in memory there
+                // is no third.
+                return Ok(());
+            }
             // The access would bring the page in by a fault of the kernel's; doing it here costs no
             // more and tells a page that the device cannot deliver from one that was revoked.
             // SAFETY: a page of the window, whose addresses belong to the reservation.
@@ -90,7 +93,7 @@ impl Window {
 
     /// The address of a byte that was checked to lie in the window.
     fn address(&self, offset_bytes: u64) -> *mut u8 {
-        self.reservation
+        self.frames
             .start()
             .as_ptr()
             .wrapping_add(offset_bytes as usize)
@@ -108,7 +111,7 @@ impl Window {
             debug_assert_eq!(left_bytes, 0, "a copy ends early only with a failure");
             return Ok(());
         };
-        let window = self.reservation.start().addr().get()..self.reservation.end();
+        let window = self.frames.start().addr().get()..self.frames.end();
         let cause = if window.contains(&address) {
             AccessCause::Fault(error)
         } else {
@@ -129,45 +132,28 @@ impl PageTable for Window {
 
     fn map(&self, first_page: u64, len_pages: u64, frame: Frame) -> Result<(), PageTableError> {
         frame::check(&self.device, self.len_pages, first_page, len_pages, frame)?;
-        count(&self.counters.maps);
+        self.counters.count(Event::Map);
         if len_pages == 0 {
             return Ok(());
         }
-        match frame {
-            Frame::Zero => self.reservation.place_zeroes(first_page, len_pages),
-            Frame::Device {
-                offset_bytes,
-                protection,
-            } => {
-                let permission = match protection {
-                    Protection::ReadOnly => Permission::Read,
-                    Protection::ReadWrite => self.reservation.permission(),
-                };
-                let device = &self.device;
-                self.reservation.place_device(
-                    first_page,
-                    len_pages,
-                    device,
-                    offset_bytes,
-                    permission,
-                )
-            }
-        }
-        .map_err(|errno| failed("map pages of", errno))
+        let placed = self
+            .frames
+            .place(&self.device, first_page, len_pages, frame);
+        placed.map_err(|errno| failed("map pages of", errno))
     }
 
     fn unmap(&self, first_page: u64, len_pages: u64) -> Result<(), PageTableError> {
         frame::check_pages(self.len_pages, first_page, len_pages)?;
-        count(&self.counters.unmaps);
+        self.counters.count(Event::Unmap);
         let (first_page, len_pages) = frame::granule_hull(&self.device, first_page, len_pages);
         if len_pages == 0 {
             return Ok(());
         }
         // Splitting a mapping may be one too many. Revoking has to succeed all the same, and
         // revoking more than was asked for is allowed.
-        self.reservation
-            .revoke(first_page, len_pages)
-            .or_else(|_| self.reservation.revoke_all())
+        self.frames
+            .revoke(&self.device, first_page, len_pages)
+            .or_else(|_| self.frames.revoke_all())
             .map_err(|errno| failed("unmap pages of", errno))
     }
 
@@ -183,7 +169,7 @@ impl PageTable for Window {
 
     fn store(&self, offset_bytes: u64, bytes: &[u8]) -> Result<(), AccessError> {
         frame::check_access(self.len_pages, offset_bytes, bytes.len())?;
-        if self.reservation.permission() == Permission::Read && !bytes.is_empty() {
+        if self.frames.permission() == Permission::Read && !bytes.is_empty() {
             let cause = AccessCause::Fault(FaultError::ReadOnly);
             return Err(AccessError {
                 offset_bytes,
@@ -198,7 +184,7 @@ impl PageTable for Window {
     }
 
     fn as_ptr(&self) -> Option<NonNull<u8>> {
-        Some(self.reservation.start())
+        Some(self.frames.start())
     }
 
     fn counts(&self) -> PageTableCounts {

@@ -13,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{
-    Access, AccessCause, AccessError, Counters, Fault, FaultError, FaultHandler, Frame, PageTable,
-    PageTableCounts, PageTableError, count, frame,
+    Access, AccessCause, AccessError, Counters, Event, Fault, FaultError, FaultHandler, Frame,
+    PageTable, PageTableCounts, PageTableError, frame,
 };
 use crate::persistence::copy;
 use crate::{Device, PAGE_BYTES};
@@ -71,7 +71,7 @@ impl SoftwarePageTable {
     }
 
     fn deliver(&self, window_page: u64, access: Access) -> Result<(), FaultError> {
-        count(&self.counters.faults);
+        self.counters.count(Event::Fault);
         self.handler.fault(
             self,
             Fault {
@@ -114,7 +114,7 @@ impl PageTable for SoftwarePageTable {
 
     fn map(&self, first_page: u64, len_pages: u64, frame: Frame) -> Result<(), PageTableError> {
         frame::check(&self.device, self.len_pages(), first_page, len_pages, frame)?;
-        count(&self.counters.maps);
+        self.counters.count(Event::Map);
         let entries = &self.entries[first_page as usize..][..len_pages as usize];
         for (index, entry) in (0..).zip(entries) {
             entry.replace(Translation::of_page(frame, index));
@@ -124,7 +124,7 @@ impl PageTable for SoftwarePageTable {
 
     fn unmap(&self, first_page: u64, len_pages: u64) -> Result<(), PageTableError> {
         frame::check_pages(self.len_pages(), first_page, len_pages)?;
-        count(&self.counters.unmaps);
+        self.counters.count(Event::Unmap);
         let (first_page, len_pages) = frame::granule_hull(&self.device, first_page, len_pages);
         for entry in &self.entries[first_page as usize..][..len_pages as usize] {
             entry.clear();

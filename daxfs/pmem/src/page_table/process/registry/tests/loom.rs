@@ -42,8 +42,8 @@ impl Probe {
     }
 }
 
-fn search(registry: &Registry<Probe>) {
-    registry.find(5, |probe| {
+fn search(registry: &Registry<Probe>, shard: usize) {
+    registry.find_in(shard, 5, |probe| {
         // Kept for as long as loom may switch threads: the list itself may be freed memory if the
         // registry is wrong.
         let cell = Arc::clone(&probe.0);
@@ -64,7 +64,7 @@ fn a_list_is_not_freed_under_a_search() {
         registry.insert(0..10, Probe::new());
         let searcher = {
             let registry = Arc::clone(&registry);
-            thread::spawn(move || search(&registry))
+            thread::spawn(move || search(&registry, 1))
         };
         registry.insert(10..20, Probe::new());
         registry.remove(0);
@@ -80,9 +80,9 @@ fn two_searches_and_a_change_do_not_meet() {
         let registry = Arc::new(Registry::new());
         registry.insert(0..10, Probe::new());
         let searchers: Vec<_> = (0..2)
-            .map(|_| {
+            .map(|shard| {
                 let registry = Arc::clone(&registry);
-                thread::spawn(move || search(&registry))
+                thread::spawn(move || search(&registry, shard))
             })
             .collect();
         registry.remove(0);
