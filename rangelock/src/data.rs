@@ -11,7 +11,9 @@
 //! 2. A slice covers the range of its guard and nothing else, and ends before the guard does.
 //! 3. The lock grants an element to one writer or to readers.
 
+use std::cell::UnsafeCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Bound, Deref, DerefMut, RangeBounds, RangeInclusive};
 use std::ptr::NonNull;
 
@@ -33,9 +35,25 @@ use crate::lock::RangeLock;
 /// assert_eq!(buffer.read(49..51)[..], [1, 2]);
 /// assert_eq!(buffer.into_inner()[99], 2);
 /// ```
+///
+/// A buffer of references takes none that live shorter than its type says:
+///
+/// ```compile_fail,E0597
+/// let buffer: rangelock::RangeLocked<&'static str> = rangelock::RangeLocked::new([""]);
+/// {
+///     let short = String::from("short");
+///     fn put<'a>(buffer: &rangelock::RangeLocked<&'a str>, text: &'a str) {
+///         buffer.write(..)[0] = text;
+///     }
+///     put(&buffer, &short);
+/// }
+/// assert_eq!(buffer.read(..)[0], "");
+/// ```
 pub struct RangeLocked<T> {
     elements: NonNull<[T]>,
     lock: RangeLock,
+    /// A shared buffer can be written to, so `T` must not be taken for a type it outlives.
+    _writable: PhantomData<UnsafeCell<T>>,
 }
 
 // SAFETY: it owns its elements like a vector does.
@@ -73,6 +91,8 @@ pub struct ReadSlice<'buffer, T> {
 pub struct WriteSlice<'buffer, T> {
     elements: NonNull<[T]>,
     guard: WriteGuard<'buffer>,
+    /// As for what it stands for, `T` is taken for no other type.
+    _exclusive: PhantomData<&'buffer mut [T]>,
 }
 
 // SAFETY: to send or share the slice is to do so with `&[T]`.
@@ -100,6 +120,7 @@ impl<T> RangeLocked<T> {
         Self {
             elements: NonNull::from(Box::leak(elements.into())),
             lock: RangeLock::new(),
+            _writable: PhantomData,
         }
     }
 
@@ -185,7 +206,11 @@ impl<T> RangeLocked<T> {
         let guard = self.lock.write(units(first, len));
         // SAFETY: `bounds` has checked that the part is within the buffer.
         let elements = unsafe { part(self.elements, first, len) };
-        WriteSlice { elements, guard }
+        WriteSlice {
+            elements,
+            guard,
+            _exclusive: PhantomData,
+        }
     }
 
     /// Like [`read`](Self::read), but nothing if that would have to wait.
@@ -233,7 +258,11 @@ impl<T> RangeLocked<T> {
         let guard = self.lock.try_write(units(first, len))?;
         // SAFETY: `bounds` has checked that the part is within the buffer.
         let elements = unsafe { part(self.elements, first, len) };
-        Some(WriteSlice { elements, guard })
+        Some(WriteSlice {
+            elements,
+            guard,
+            _exclusive: PhantomData,
+        })
     }
 
     /// All elements, for whoever has the buffer for himself: no lock is needed.
@@ -356,7 +385,11 @@ impl<'buffer, T> WriteSlice<'buffer, T> {
         let (below, above) = halves(self.elements, at);
         let at = boundary(self.guard.range(), at);
         let (guard, rest) = self.guard.split_at(at);
-        let slice = |elements, guard| Self { elements, guard };
+        let slice = |elements, guard| Self {
+            elements,
+            guard,
+            _exclusive: PhantomData,
+        };
         (slice(below, guard), slice(above, rest))
     }
 
