@@ -165,6 +165,12 @@ impl Word {
         Self(self.0 | OTHER)
     }
 
+    /// Of a slot: whether it stands in for somebody at home elsewhere.
+    #[inline]
+    pub(super) fn is_stand_in(self) -> bool {
+        self.0 & (HELD | OTHER) == HELD | OTHER
+    }
+
     /// What is left in a retired shard of a word for which another stands in elsewhere.
     #[inline]
     pub(super) fn moved(self) -> Self {

@@ -392,9 +392,12 @@ impl Shard {
             .compare_exchange(settling, next, AcqRel, Relaxed)
             .is_err()
         {
-            // Somebody has set the flag meanwhile and relies on it. An RMW, so that those who
-            // released the head before are still acquired by those who read it.
-            self.head.fetch_and(crowded, AcqRel);
+            // Somebody has set the flag meanwhile and relies on it; or the word was that of a moved
+            // reader of the first byte, which looks the same, and he has left. Never may a retired
+            // head look free. RMWs, so that those who released the head before are still acquired
+            // by those who read it.
+            self.head.fetch_or(crowded, AcqRel);
+            self.head.fetch_and(!settling, AcqRel);
         }
     }
 

@@ -27,8 +27,15 @@ impl Shard {
                 let _ = self.head.compare_exchange(crowded, left, Relaxed, Relaxed);
             }
         }
-        for word in self.slots.iter().filter_map(move_word) {
-            move_out(Held::InSlot(word));
+        for slot in &self.slots {
+            // A stand-in is at home elsewhere: nothing of it stays, or the level is never deserted.
+            let word = Word::from_bits(slot.load(SeqCst));
+            if word.is_stand_in() {
+                slot.swap(Word::FREE.bits(), AcqRel);
+                move_out(Held::InSlot(word.unflagged()));
+            } else if let Some(word) = move_word(slot) {
+                move_out(Held::InSlot(word));
+            }
         }
     }
 
@@ -81,9 +88,9 @@ impl Shard {
 
 /// Takes the word of a retired shard away from its holder, so to speak, and returns it.
 fn move_word(place: &AtomicU64) -> Option<Word> {
-    // Relaxed: the count of nodes was raised before; who announces himself now will withdraw, and
-    // need not be told.
-    let mut seen = Word::from_bits(place.load(Relaxed));
+    // SeqCst pairs with `settle`: whoever announced himself before the count of nodes was raised is
+    // seen; who does so now will withdraw, and need not be told.
+    let mut seen = Word::from_bits(place.load(SeqCst));
     while seen.is_held() {
         // Release pairs with the RMW by which the holder leaves: the mutex is held here, and he
         // must take it afterwards.

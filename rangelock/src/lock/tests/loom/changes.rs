@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::{Guards, Setting, Shared, Way, spawn, two_threads};
+use super::{Guards, Setting, Shared, Way, spawn, three_threads, two_threads};
 use crate::Access;
 
 macro_rules! models {
@@ -189,5 +189,39 @@ fn a_moved_holder_can_change_what_it_holds(setting: Setting) {
             drop(guard);
             other.join().unwrap();
         });
+    });
+}
+
+/// A range that nobody can stand in for outside the tree, while the table grows.
+#[test]
+fn a_holder_without_a_stand_in_is_not_joined_while_the_table_grows() {
+    two_threads(setting(Way::Mixed), |shared| {
+        let held = shared.lock.write(1..);
+        shared.change(1, 1);
+        let other = spawn(shared, |shared| {
+            shared.try_write(1, 1, || ());
+        });
+        shared.lock.reserve(9);
+        shared.change(1, 1);
+        drop(held);
+        other.join().unwrap();
+    });
+}
+
+/// The word of who reads the first byte, and nothing else, is all zero but for its flags.
+#[test]
+fn a_moved_reader_of_the_first_byte_does_not_open_the_level_he_left() {
+    three_threads(setting(Way::Narrow), |shared| {
+        let held = shared.lock.read(0..=0);
+        let other = spawn(shared, |shared| {
+            shared.try_write(1, 1, || ());
+        });
+        let grower = spawn(shared, |shared| {
+            shared.lock.reserve(9);
+            shared.try_write(1, 1, || ());
+        });
+        drop(held);
+        other.join().unwrap();
+        grower.join().unwrap();
     });
 }
