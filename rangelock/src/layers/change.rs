@@ -111,15 +111,16 @@ impl Layers {
         let Some(departure) = (unsafe { self.slots.replace(&mut place, span, mode) }) else {
             return false;
         };
-        match departure {
-            Departure::Unnoticed => {}
-            Departure::Noticed => self
-                .tree
-                .reconsider(&self.slots, before.0, before.1)
-                .tell(self.id()),
-            Departure::Moved => return false,
+        if departure == Departure::Moved {
+            return false;
         }
+        // First: a waker that is called below may panic, and then the guard is dropped.
         *holding = Holding::place(place);
+        if departure == Departure::Noticed {
+            self.tree
+                .reconsider(&self.slots, before.0, before.1)
+                .tell(self.id());
+        }
         true
     }
 
@@ -139,11 +140,12 @@ impl Layers {
             // SAFETY: passed on from the caller; the node holds the range from here on.
             departure = unsafe { self.slots.release(place) };
         });
+        // First, as above.
+        *holding = Holding::node(node);
         // Who waited for the place counts the node. But a stand-in for it is in the way now.
         if departure == Departure::Moved {
             self.tree.dismiss(&self.slots, span, mode).tell(self.id());
         }
-        *holding = Holding::node(node);
         node
     }
 }

@@ -299,8 +299,9 @@ impl TreeLock {
             if missing == 0 {
                 return state;
             }
+            let nodes = missing.max(state.pool.next_chunk_nodes());
             drop(state);
-            let chunk = Chunk::new(missing);
+            let chunk = Chunk::new(nodes);
             state = self.state.lock();
             state.pool.add(chunk);
         }

@@ -391,3 +391,37 @@ fn until_waiting(lock: &RangeLock, count: usize) {
         thread::yield_now();
     }
 }
+
+/// Whoever is told of a change may panic; what is held must be right by then.
+#[test]
+fn a_waker_that_panics_during_a_change_leaves_nothing_behind() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("as intended");
+        }
+    }
+    let waker = std::task::Waker::from(std::sync::Arc::new(Panics));
+    let lock = RangeLock::new();
+    let guard = lock.write(10..20);
+    let mut future = std::pin::pin!(lock.read_async(10..20));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    let change = std::panic::AssertUnwindSafe(|| drop(guard.downgrade()));
+    assert!(std::panic::catch_unwind(change).is_err());
+    assert!(future.as_mut().poll(&mut context).is_ready());
+    lock.assert_unused();
+}
+
+/// Those who hold ranges while the table grows twice leave nothing behind in the level between.
+#[test]
+fn a_level_that_was_passed_through_is_used_again() {
+    let lock = RangeLock::with_granule(Granule::from_len(64).unwrap());
+    for _ in 0..4 {
+        let many: Vec<_> = (0..400).map(|at| lock.read(at * 64..at * 64 + 1)).collect();
+        drop(many);
+        (0..1_000).for_each(|_| drop(lock.write(..)));
+    }
+    let slots = lock.layers.parts().0;
+    assert_eq!((slots.shape().0, slots.levels()), (1, 2));
+}
