@@ -282,9 +282,10 @@ impl Layers {
     /// Shows every request to `look`, and whether it waits. `look` must not use this lock. Locks:
     /// the tree's mutex.
     pub(crate) fn visit(&self, mut look: impl FnMut(Span, Mode, Standing)) {
-        self.slots
-            .visit(|span, mode| look(span, mode, Standing::Granted));
-        self.tree.visit(&mut look);
+        self.tree.visit(&mut look, |look| {
+            self.slots
+                .visit(|span, mode| look(span, mode, Standing::Granted));
+        });
     }
 
     /// What was counted so far. Locks: the tree's mutex.
@@ -295,13 +296,12 @@ impl Layers {
     /// How many requests hold and how many wait, as of now. A request that is about to be refused
     /// by the slots counts as holding. Locks: the tree's mutex, while it walks the whole tree.
     pub(crate) fn census(&self) -> Census {
-        let linked = self.tree.census();
-        let mut in_slots = 0;
-        self.slots.visit(|_, _| in_slots += 1);
-        Census {
-            granted: linked.granted + in_slots,
-            waiting: linked.waiting,
-        }
+        let (mut granted, mut waiting) = (0, 0);
+        self.visit(|_, _, standing| match standing {
+            Standing::Waiting => waiting += 1,
+            Standing::Granted | Standing::Proxy => granted += 1,
+        });
+        Census { granted, waiting }
     }
 
     #[cfg(test)]

@@ -243,6 +243,11 @@ impl Growth {
         self.least_shard_bits.store(0, Relaxed);
     }
 
+    /// Whether so few shards are as many as the owner wants.
+    pub(super) fn may_shrink_to(&self, view: View<'_>) -> bool {
+        view.shard_bits() >= self.least_shard_bits.load(Relaxed)
+    }
+
     /// How many shards are enough while `held` ranges are held, as a power of two; nothing if the
     /// table is hardly larger.
     pub(super) fn plan_shrink(&self, view: View<'_>, held: usize) -> Option<u32> {

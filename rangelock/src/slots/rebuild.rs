@@ -26,7 +26,10 @@ pub(crate) struct Rebuild(To);
 #[derive(Debug)]
 enum To {
     New(Box<Level>),
-    Former(Former),
+    /// Used again because it is larger, or finer.
+    Finer(Former),
+    /// Used again because it is smaller.
+    Smaller(Former),
 }
 
 /// The inline level, or one on the heap.
@@ -70,7 +73,7 @@ impl SlotTable {
                 && is_deserted(view)
         };
         Rebuild(match self.formers().find(as_planned) {
-            Some(former) => To::Former(former),
+            Some(former) => To::Finer(former),
             None => To::New(Level::new(plan.granule, plan.shard_bits)),
         })
     }
@@ -80,7 +83,7 @@ impl SlotTable {
         self.visit(|_, _| held += 1);
         let shard_bits = self.growth.plan_shrink(self.current(), held)?;
         let former = self.smallest_deserted(shard_bits)?;
-        Some(Rebuild(To::Former(former)))
+        Some(Rebuild(To::Smaller(former)))
     }
 
     /// The smallest of the levels that have so many shards, were left, and may be used again.
@@ -131,7 +134,7 @@ impl SlotTable {
         adopt: impl FnMut(Span, Mode),
     ) {
         let current = self.current();
-        let is_used_again = matches!(rebuild.0, To::Former(_));
+        let is_used_again = !matches!(rebuild.0, To::New(_));
         let ticket = match rebuild.0 {
             To::New(mut level) => {
                 let ticket = level.ticket();
@@ -146,17 +149,24 @@ impl SlotTable {
                 self.levels.store(Box::into_raw(level), Release);
                 ticket
             }
-            To::Former(former) => {
-                let ticket = Self::ticket_of(former);
-                let view = self.view(ticket);
-                if ticket == self.current.ticket() || !is_deserted(view) {
+            To::Finer(former) => {
+                let view = self.view_of(former);
+                let is_finer = view.is_finer_than(current, self.growth.longest_granule());
+                if !is_finer || !is_deserted(view) {
                     return;
                 }
-                if view.shard_bits() < current.shard_bits() {
-                    self.growth.note_shrunk();
-                }
                 view.shards().for_each(Shard::clear);
-                ticket
+                Self::ticket_of(former)
+            }
+            To::Smaller(former) => {
+                let view = self.view_of(former);
+                let is_smaller = view.shard_bits() < current.shard_bits();
+                if !is_smaller || !self.growth.may_shrink_to(view) || !is_deserted(view) {
+                    return;
+                }
+                self.growth.note_shrunk();
+                view.shards().for_each(Shard::clear);
+                Self::ticket_of(former)
             }
         };
         self.move_to(ticket, linked, adopt);

@@ -31,6 +31,7 @@ pub(crate) struct TreeCounters {
 
 impl TreeLock {
     /// How many requests are granted and how many wait, as of now, outsiders not included.
+    #[cfg(test)]
     pub(crate) fn census(&self) -> Census {
         let state = self.state.lock();
         let waiting = state.waiting as usize;
@@ -50,10 +51,17 @@ impl TreeLock {
         }
     }
 
-    /// Shows every linked request to `look`, by ascending first byte, as they are at one moment.
-    /// Outsiders are not among them. `look` runs under the mutex, so it must not use this lock.
-    pub(crate) fn visit(&self, look: &mut dyn FnMut(Span, Mode, Standing)) {
-        for node in self.state.lock().tree.iter() {
+    /// Runs `first`, and shows every linked request to `look`, by ascending first byte, as they are
+    /// at one moment. Outsiders are not among them: they are for `first` to look at, while nobody
+    /// rearranges them. Both run under the mutex, so they must not use this lock.
+    pub(crate) fn visit<L: FnMut(Span, Mode, Standing)>(
+        &self,
+        look: &mut L,
+        first: impl FnOnce(&mut L),
+    ) {
+        let state = self.state.lock();
+        first(look);
+        for node in state.tree.iter() {
             look(node.span(), node.mode(), node.standing.get());
         }
     }

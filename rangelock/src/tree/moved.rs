@@ -9,7 +9,6 @@ use std::ptr::NonNull;
 use super::TreeLock;
 use super::node::{Node, Standing};
 use super::outside::Outside;
-use super::pool::Chunk;
 use super::state::State;
 use super::wake_list::WakeList;
 use crate::mode::Mode;
@@ -28,10 +27,8 @@ impl TreeLock {
         spare: usize,
         change: impl FnOnce(&mut dyn Iterator<Item = Span>, &mut dyn FnMut(Span, Mode)),
     ) {
-        let chunk = Chunk::new(spare);
         let mut moved: Vec<(Span, Mode)> = Vec::with_capacity(spare);
-        let mut state = self.state.lock();
-        state.pool.add(chunk);
+        let mut state = self.lock_with_nodes(spare);
         state.unlist_all(outside);
         change(&mut state.tree.iter().map(Node::span), &mut |span, mode| {
             moved.push((span, mode));

@@ -361,7 +361,8 @@ fn all_linked_requests_can_be_seen() {
     let high = lock.take(span(20, 29), Write);
     let waiting = lock.enqueue(span(5, 24), Write);
     let mut seen = Vec::new();
-    (lock.tree).visit(&mut |span, mode, standing| seen.push((span, mode, standing)));
+    let mut look = |span, mode, standing| seen.push((span, mode, standing));
+    (lock.tree).visit(&mut look, |_| {});
     let expected = [
         (span(0, 9), Read, Standing::Granted),
         (span(5, 24), Write, Standing::Waiting),
