@@ -190,13 +190,13 @@ fn who_lets_others_in_tells_how_many() {
 }
 
 #[test]
-fn growth_is_told_of_once() {
+fn a_table_that_grows_or_shrinks_tells_of_it_once() {
     let granule = Granule::from_len(4096).expect("a power of two");
     let lock = RangeLock::with_granule(granule);
     let events = events_of(|| lock.reserve(1000));
     assert_eq!(events.len(), 1, "{events:?}");
     let parts = [
-        "DEBUG message=the table has grown lock=",
+        "DEBUG message=the table was rebuilt lock=",
         "shards_before=1 shards_after=512 granule_before=4096 granule_after=4096",
     ];
     assert_says(&events[0], &parts);
@@ -208,9 +208,13 @@ fn growth_is_told_of_once() {
     for event in events {
         assert_says(
             &event,
-            &["the table has grown", "shards_before=", "shards_after="],
+            &["the table was rebuilt", "shards_before=", "shards_after="],
         );
     }
+    guards.clear();
+    let events = events_of(|| (0..100).for_each(|_| drop(crowded.write(..))));
+    let shrunk = events.last().expect("wide requests make it shrink");
+    assert_says(shrunk, &["the table was rebuilt", "shards_after=1 "]);
 }
 
 /// Calls a closure for each event.

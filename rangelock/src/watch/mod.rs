@@ -26,7 +26,7 @@
 //!   the guard covers more        ticket.changes_..    after the lock has agreed
 //!   the guard is given back      ticket.released()    before the lock is told
 //!   others were woken            woken.tell(..)       no mutex held
-//!   the table has grown          Shapes               looked at under the mutex, told without
+//!   the table was rebuilt        Shapes               looked at under the mutex, told without
 //! ```
 //!
 //! Why in this order: `deadlock`, Invariants 1 to 3. A request whose wait has a limit

@@ -6,7 +6,7 @@
 //! | Level | Event | Fields |
 //! |---|---|---|
 //! | `DEBUG` | `a wait is over` | `lock`, `first`, `last`, `access`, `requests`, `wait_ns`, `outcome`, `place` |
-//! | `DEBUG` | `the table has grown` | `lock`, `shards_before`, `shards_after`, `granule_before`, `granule_after` |
+//! | `DEBUG` | `the table was rebuilt` | `lock`, `shards_before`, `shards_after`, `granule_before`, `granule_after` |
 //! | `TRACE` | `others were woken` | `lock`, `woken` |
 //!
 //! `requests` is 1, or the number of ranges asked for by one call; `first` and `last` then cover
@@ -190,8 +190,8 @@ mod present {
         }
     }
 
-    /// How many shards a table has and how long its granules are, before and after it may have
-    /// grown.
+    /// How many shards a table has and how long its granules are, before and after it may have been
+    /// rebuilt.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Shapes {
         before: Option<(usize, u64)>,
@@ -212,7 +212,7 @@ mod present {
             self.after = Some(shape());
         }
 
-        /// Tells of growth, if there was any. The caller holds no mutex.
+        /// Tells of the change, if there was one. The caller holds no mutex.
         pub(crate) fn tell(self, lock: &LockId) {
             let (Some(before), Some(after)) = (self.before, self.after) else {
                 return;
@@ -228,7 +228,7 @@ mod present {
                     shards_after = after.0,
                     granule_before = before.1,
                     granule_after = after.1,
-                    "the table has grown"
+                    "the table was rebuilt"
                 );
             });
         }

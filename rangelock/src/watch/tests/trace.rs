@@ -73,7 +73,7 @@ fn several_requests_of_one_call_make_one_event_that_covers_all() {
 }
 
 #[test]
-fn growth_is_told_of() {
+fn a_table_of_another_shape_is_told_of() {
     let lock = LockId::new();
     let number = lock.number().get();
     let told = events(|| {
@@ -87,7 +87,7 @@ fn growth_is_told_of() {
         shapes.tell(&lock);
     });
     let expected = format!(
-        "DEBUG message=the table has grown lock={number} shards_before=1 shards_after=8 \
+        "DEBUG message=the table was rebuilt lock={number} shards_before=1 shards_after=8 \
          granule_before=4096 granule_after=512"
     );
     assert_eq!(told, [expected]);
