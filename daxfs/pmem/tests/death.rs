@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Kind, Pager, frame, handle, numbered_device, process_window};
 use daxfs_pmem::{
-    AccessCause, Fault, FaultError, PAGE_BYTES, PageTable, PageTableError, ProcessPageTable,
-    Protection,
+    AccessCause, Fault, FaultError, MappingMechanism, PAGE_BYTES, PageTable, PageTableError,
+    ProcessPageTable, Protection,
 };
 
 const CASE: &str = "DAXFS_PMEM_DEATH_CASE";
@@ -80,6 +80,7 @@ fn case() {
         "sent and ignored" => sent_and_ignored(),
         "too many mappings" => too_many_mappings(Kind::Remap),
         "too many mappings, veiled" => too_many_mappings(Kind::Userfault),
+        "no veils" => no_veils(),
         "one mapping too many" => one_mapping_too_many(Kind::Remap),
         "one mapping too many, veiled" => one_mapping_too_many(Kind::Userfault),
         other => panic!("no case {other}"),
@@ -134,6 +135,11 @@ fn a_process_at_its_limit_of_mappings_can_still_revoke_and_go_on() {
         assert_survives(&format!("too many mappings{suffix}"));
         assert_survives(&format!("one mapping too many{suffix}"));
     }
+}
+
+#[test]
+fn windows_work_where_the_kernel_gives_no_veils() {
+    assert_survives("no veils");
 }
 
 fn read_write_window(pages: u64) -> Arc<ProcessPageTable> {
@@ -262,6 +268,46 @@ fn earlier_plain_handler() {
 fn sent_and_ignored() {
     set_action(libc::SIGBUS, libc::SIG_IGN, 0);
     sent(libc::SIGBUS);
+}
+
+/// The process may have no more descriptors when the first window asks for the veils' one.
+fn no_veils() {
+    println!("before");
+    let (device, other) = (numbered_device(4), numbered_device(4));
+    // The empty file has its descriptor from now on.
+    let first = process_window(Kind::Remap, &device, 4, Pager::new(4));
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is there to be written to.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur = 3;
+    // SAFETY: the limit is complete.
+    let changed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!([read, changed], [0, 0]);
+    let new = |device: &Arc<_>| {
+        let pager = Pager::with_holes(4, [2]);
+        ProcessPageTable::new(Arc::clone(device), 4, pager, Protection::ReadWrite).unwrap()
+    };
+    for table in [first, new(&device), new(&other)] {
+        assert_eq!(table.mechanism(), MappingMechanism::Remap);
+        table.store(PAGE_BYTES, &7_u64.to_le_bytes()).unwrap();
+        assert_eq!(common::word(&*table, 1), 7);
+        table.unmap(0, 4).unwrap();
+        assert_eq!(faults_of_load(&*table, 1), 1);
+    }
+    let forced = ProcessPageTable::with_mechanism(
+        other,
+        4,
+        Pager::new(4),
+        Protection::ReadWrite,
+        MappingMechanism::Userfault,
+    );
+    assert!(matches!(
+        forced.map(drop),
+        Err(PageTableError::MechanismUnavailable { .. })
+    ));
 }
 
 const CHUNK_PAGES: u64 = 512;

@@ -1,5 +1,13 @@
 //! Veiled mappings: windows whose pages are mapped and unmapped side by side.
 //!
+//! | Submodule | Holds |
+//! |---|---|
+//! | `chunk` | what is known of a chunk, under its lock |
+//! | `directory` | the chunks of a window |
+//! | `span` | where units lie |
+//! | `show` | installing translations |
+//! | `cover` | putting veils |
+//!
 //! # Why
 //! A frame that is a mapping of its own is placed by `mmap`, which takes the kernel's lock of the
 //! address space exclusive, and so is its removal: threads that fault pages of one process wait for
@@ -9,13 +17,20 @@
 //! that installs its translation, hiding it one that drops it. Both take the kernel's lock of that
 //! one mapping shared, and split nothing. The veil is `userfaultfd`'s (see `userfault`).
 //!
-//! Measured on a virtual machine with two processors, 4 KiB pages of a memfd, each thread in 2 MiB
-//! of its own, thousand faults a second:
+//! Measured on a virtual machine with two processors, 4 KiB pages of a memfd, each thread in chunks
+//! of its own (`cargo run --release -p daxfs-pmem --example pmem_costs`), thousand faults a second:
 //!
 //! | | 1 thread | 2 threads |
 //! |---|---|---|
-//! | `mmap` for each fault | 105 | 98 |
-//! | a veil lifted for each fault | 234 | 448 |
+//! | `mmap` for each fault | 110 | 120 |
+//! | a veil, and `UFFDIO_CONTINUE` for each fault | 225 | 426 |
+//!
+//! Guard pages (`MADV_GUARD_INSTALL`), which would work on any file, came to 177 and 342 in a bare
+//! program, but to 114 and 213 once their `SIGSEGV` has to become a fault on the thread's own
+//! stack.
+//!
+//! What is lost: a chunk whose only page is a hole and a block by turns is covered anew each time,
+//! which costs up to a fifth more than replacing that page.
 //!
 //! # States
 //! The *underlay* of a chunk is what lies under its units: nothing (the empty file), zeroes, or
@@ -66,16 +81,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 
 use super::reservation::{Reservation, Revoked};
-use super::userfault::{Progress, Registered, Shown, Userfault};
-use crate::page_table::{Access, Frame, Protection};
-use crate::sys::{self, Permission, Populated, Source};
+use super::userfault::Userfault;
+use crate::page_table::{Access, Frame};
+use crate::sys;
 use crate::{Device, PAGE_BYTES};
 
 mod chunk;
+mod cover;
 mod directory;
+mod show;
+mod span;
 
 use chunk::{Chunk, State, UNITS, Underlay};
 use directory::Directory;
+use show::Outcome;
+use span::Span;
 
 /// As many units are shown one by one; a mapping of its own is cheaper for more.
 const MOST_SHOWN_AT_ONCE: usize = 32;
@@ -90,21 +110,6 @@ pub(super) struct Veiled {
     len_pages: u64,
     /// All access to the window was forbidden once, so a `SIGSEGV` may come from anywhere in it.
     forbidden: AtomicBool,
-}
-
-/// Units within one chunk.
-#[derive(Clone, Debug)]
-struct Span {
-    chunk: usize,
-    units: Range<usize>,
-}
-
-/// Whether units could be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Visible,
-    /// The veil does not lie under all of them.
-    NotVeiled,
 }
 
 impl Veiled {
@@ -278,145 +283,6 @@ impl Veiled {
             .place(device, pages.start, len_pages, frame)
     }
 
-    // ---- Show ---------------------------------------------------------------------------------
-
-    /// Installs translations of veiled units, or changes what those that are there allow.
-    fn show(
-        &self,
-        device: &Device,
-        chunk: &Chunk,
-        span: &Span,
-        frame: Frame,
-    ) -> Result<Outcome, Errno> {
-        chunk.note_shown(&span.units);
-        let (kind, shown) = match frame {
-            Frame::Zero => (Registered::Zeroes, Shown::Full),
-            Frame::Device { protection, .. } => {
-                let is_less = protection == Protection::ReadOnly
-                    && self.reservation.permission() == Permission::ReadWrite;
-                let shown = if is_less {
-                    Shown::Protected
-                } else {
-                    Shown::Full
-                };
-                (Registered::Memory, shown)
-            }
-        };
-        let mut rest = self.addresses(span);
-        let mut populated = None;
-        while !rest.is_empty() {
-            // SAFETY: units of this window, under which lies what `kind` says (Invariant 2).
-            match unsafe { self.userfault.show(rest.clone(), kind, shown) }? {
-                Progress::Done => break,
-                Progress::NotRegistered => return Ok(Outcome::NotVeiled),
-                Progress::Present(at) => {
-                    if kind == Registered::Memory {
-                        // Another thread was here first, or the frame allows less or more now.
-                        // SAFETY: as above.
-                        unsafe { self.userfault.protect(at..at + self.unit_bytes(), shown) }?;
-                    }
-                    rest.start = at + self.unit_bytes();
-                }
-                Progress::NoPage(at) if populated != Some(at) => {
-                    self.make_page(device, at, span, frame)?;
-                    populated = Some(at);
-                    rest.start = at;
-                }
-                Progress::NoPage(_) => return Err(Errno::FAULT),
-            }
-        }
-        Ok(Outcome::Visible)
-    }
-
-    /// Has the device make the page that is to be shown at an address: nobody has touched it yet,
-    /// and the veil shows pages that are there only.
-    fn make_page(
-        &self,
-        device: &Device,
-        address: usize,
-        span: &Span,
-        frame: Frame,
-    ) -> Result<(), Errno> {
-        let Frame::Device { offset_bytes, .. } = frame else {
-            return Err(Errno::FAULT);
-        };
-        let behind_bytes = address - self.addresses(span).start;
-        let page = device.page_address(offset_bytes + behind_bytes as u64);
-        // SAFETY: a unit of the device's own mapping: the frame was checked to lie inside.
-        match unsafe { sys::populate(page, self.unit_bytes(), Permission::Read) } {
-            Populated::Ready => Ok(()),
-            Populated::Faulting => Err(Errno::FAULT),
-        }
-    }
-
-    // ---- Cover --------------------------------------------------------------------------------
-
-    /// Puts the chunk's underlay and its veil under units, whatever lies there.
-    fn cover_span(&self, device: &Device, state: &mut State, span: &Span) -> Result<(), Errno> {
-        match self.cover(device, span, state.underlay) {
-            Ok(()) => state.apart.remove(&span.units),
-            Err(errno) => {
-                state.apart.insert(&span.units);
-                // What matters is that nothing of what was half done can be reached.
-                let _ = self.revoke(span);
-                return Err(errno);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts an underlay and its veil under units: see the diagram of the module.
-    fn cover(&self, device: &Device, span: &Span, underlay: Underlay) -> Result<(), Errno> {
-        let pages = self.pages(span);
-        let (shown_pages, kind) = match underlay {
-            Underlay::Nothing => return self.revoke(span),
-            Underlay::Zeroes => (pages.clone(), Registered::Zeroes),
-            Underlay::Device { displacement_bytes } => {
-                let on_device = self.pages_on(device, displacement_bytes);
-                let first = pages.start.max(on_device.start);
-                let shown = first..pages.end.min(on_device.end).max(first);
-                (shown, Registered::Memory)
-            }
-        };
-        if shown_pages != pages {
-            self.revoke(span)?;
-        }
-        if shown_pages.is_empty() {
-            return Ok(());
-        }
-        let first_bytes = shown_pages.start * PAGE_BYTES;
-        let (source, permission) = match underlay {
-            Underlay::Device { displacement_bytes } => {
-                let source = Source::File {
-                    fd: device.fd(),
-                    offset_bytes: first_bytes.wrapping_add_signed(displacement_bytes),
-                };
-                (source, self.reservation.permission())
-            }
-            _ => (Source::Zeroes, Permission::Read),
-        };
-        let (start, len_bytes) = self
-            .reservation
-            .span(shown_pages.start, shown_pages.end - shown_pages.start);
-        // SAFETY: pages of the window, whose addresses belong to the reservation.
-        unsafe { sys::map_hidden_over(start, len_bytes, source) }?;
-        let addresses = start.addr()..start.addr() + len_bytes;
-        // SAFETY: as above; this is the mapping that was just made.
-        unsafe { self.userfault.register(addresses, kind) }?;
-        // SAFETY: as above.
-        unsafe { sys::allow_access(start, len_bytes, permission) }
-    }
-
-    /// The pages of the window that have a place on the device at that displacement, in whole
-    /// units.
-    fn pages_on(&self, device: &Device, displacement_bytes: i64) -> Range<u64> {
-        // Displacements are multiples of a unit; a device may end within one.
-        let unit_bytes = self.unit_bytes() as i64;
-        let device_bytes = device.usable_bytes() as i64 / unit_bytes * unit_bytes;
-        let page = |bytes: i64| bytes.max(0) as u64 / PAGE_BYTES;
-        page(-displacement_bytes)..page(device_bytes - displacement_bytes)
-    }
-
     // ---- Unmap --------------------------------------------------------------------------------
 
     /// Takes the frames from whole units.
@@ -538,47 +404,5 @@ impl Veiled {
         let pages = self.pages(span);
         self.reservation
             .revoke(pages.start, pages.end - pages.start)
-    }
-
-    // ---- Places -------------------------------------------------------------------------------
-
-    fn unit_bytes(&self) -> usize {
-        (self.unit_pages * PAGE_BYTES) as usize
-    }
-
-    /// The parts of a range of whole units that lie in one chunk each.
-    fn spans(&self, pages: Range<u64>) -> impl Iterator<Item = Span> {
-        let units = pages.start / self.unit_pages..pages.end / self.unit_pages;
-        let chunk_units = UNITS as u64;
-        (units.start / chunk_units..units.end.div_ceil(chunk_units))
-            .map(move |number| self.span_in(number as usize, &units))
-    }
-
-    /// The part of a range of units that lies in a chunk.
-    fn span_in(&self, chunk: usize, units: &Range<u64>) -> Span {
-        let first = (chunk * UNITS) as u64;
-        let from = units.start.max(first) - first;
-        let to = (units.end - first).min(UNITS as u64);
-        Span {
-            chunk,
-            units: from as usize..to as usize,
-        }
-    }
-
-    fn pages(&self, span: &Span) -> Range<u64> {
-        let page = |unit: usize| (span.chunk * UNITS + unit) as u64 * self.unit_pages;
-        page(span.units.start)..page(span.units.end)
-    }
-
-    fn addresses(&self, span: &Span) -> Range<usize> {
-        let pages = self.pages(span);
-        let (start, len_bytes) = self.reservation.span(pages.start, pages.end - pages.start);
-        start.addr()..start.addr() + len_bytes
-    }
-
-    /// All units of a chunk; the last chunk of a window may have fewer than the others.
-    fn units_of_chunk(&self, chunk: usize) -> Range<usize> {
-        let units = self.len_pages / self.unit_pages;
-        self.span_in(chunk, &(0..units)).units
     }
 }
