@@ -401,6 +401,21 @@ mod tests {
     }
 
     #[test]
+    fn slices_add_up() {
+        let mut slice = Tally::new();
+        (slice.ops, slice.all_ops, slice.inside_ns, slice.sleeps) = (2, 3, 5, 7);
+        (slice.wall, slice.page_table_operations) = (Duration::from_secs(11), Some(13));
+        slice.latency.record(17).expect("within the bounds");
+        let mut sum = Tally::new();
+        sum.add(&slice);
+        sum.add(&slice);
+        assert_eq!((sum.ops, sum.all_ops, sum.inside_ns), (4, 6, 10));
+        assert_eq!((sum.sleeps, sum.wall), (14, Duration::from_secs(22)));
+        assert_eq!(sum.page_table_operations, Some(26));
+        assert_eq!(sum.latency.len(), 2);
+    }
+
+    #[test]
     fn the_count_of_sleeps_is_found_among_the_other_lines() {
         let status = "nonvoluntary_ctxt_switches:\t7\nvoluntary_ctxt_switches:\t3\n";
         assert_eq!(sleeps_in(status), Some(3));

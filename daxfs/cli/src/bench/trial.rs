@@ -117,7 +117,7 @@ fn perform(race: Race, mapping_lock: MappingLock, page_tables: PageTables) -> Re
         },
         stale: read == NEW && loaded == [0; 8],
         waited: state.other == Other::Waits,
-        forced: state.held && state.other != Other::Runs,
+        forced: state.forced,
     })
 }
 
@@ -147,6 +147,8 @@ enum Other {
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     held: bool,
+    /// The fault went on because of the other, not because patience ended.
+    forced: bool,
     fault_finished: bool,
     other: Other,
 }
@@ -216,6 +218,7 @@ impl Schedule for Hold {
             (Some(Actor::Fault), Point::FaultLookedUp) if !self.state().held => {
                 self.change(|state| state.held = true);
                 self.wait_until(|state| state.other != Other::Runs);
+                self.change(|state| state.forced = state.other != Other::Runs);
             }
             (Some(Actor::Other), Point::LockWait) => {
                 self.change(|state| {

@@ -1,4 +1,5 @@
-//! The page as Markdown, for places where HTML is not shown. Pure functions, no locks.
+//! The page as Markdown, for places where HTML is not shown: what is short first, the tables behind
+//! the figures last. Pure functions, no locks.
 
 use std::fmt::Write as _;
 
@@ -36,6 +37,14 @@ pub(super) fn page(content: &Content) -> String {
     }
     let _ = writeln!(text, "## Range against entry\n\n{}\n", content.bar);
     write_table(&mut text, &content.comparison_table(|_| true));
+    text.push_str("\n## Workloads\n\n");
+    for workload in &content.workloads {
+        let _ = writeln!(text, "* **{}**: {}", workload.name, workload.measures);
+    }
+    text.push_str("\n## Memory: lock state of every design\n\n");
+    write_table(&mut text, &content.memory_table());
+    text.push_str("\n## Races, forced\n\n");
+    write_table(&mut text, &content.trial_table());
     text.push_str("\n## Figures\n");
     for figure in &content.figures {
         let _ = writeln!(
@@ -45,14 +54,6 @@ pub(super) fn page(content: &Content) -> String {
         );
         write_table(&mut text, &figure.table);
     }
-    text.push_str("\n## Workloads\n\n");
-    for workload in &content.workloads {
-        let _ = writeln!(text, "* **{}**: {}", workload.name, workload.measures);
-    }
-    text.push_str("\n## Memory: lock state of every design\n\n");
-    write_table(&mut text, &content.memory_table());
-    text.push_str("\n## Races, forced\n\n");
-    write_table(&mut text, &content.trial_table());
     text
 }
 
