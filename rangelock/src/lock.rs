@@ -404,7 +404,7 @@ impl RangeLock {
     /// Where `end + len` exceeds `u64::MAX`, the range ends there.
     ///
     /// Locks: an internal mutex around `end` and until the request has its place; then the range.
-    /// `end` must not append to the same lock.
+    /// `end` must not wait for any range of the same lock, nor append to it.
     ///
     /// # Examples
     ///

@@ -11,6 +11,7 @@ mod queued;
 
 use std::convert::Infallible;
 use std::num::NonZeroU64;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
 use crate::mode::Mode;
@@ -118,6 +119,10 @@ pub(crate) struct Layers {
     /// Held by whoever finds out where to append.
     appending: Mutex<()>,
 }
+
+// A lock protects no data of its own, and no code of others runs while it is in between two states.
+impl UnwindSafe for Layers {}
+impl RefUnwindSafe for Layers {}
 
 impl Layers {
     const_unless_modelled! {

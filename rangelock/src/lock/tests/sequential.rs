@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::ops::Bound;
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::thread;
 
@@ -424,4 +425,22 @@ fn a_level_that_was_passed_through_is_used_again() {
     }
     let slots = lock.layers.parts().0;
     assert_eq!((slots.shape().0, slots.levels()), (1, 2));
+}
+
+/// As `std`'s locks are: whoever catches a panic may go on using them.
+#[test]
+fn locks_and_guards_pass_through_a_caught_panic() {
+    fn passes<T: UnwindSafe + RefUnwindSafe>(value: T) -> T {
+        value
+    }
+    let lock = passes(RangeLock::new());
+    let guard = passes(lock.write(0..10));
+    let caught = catch_unwind(|| {
+        let _guard = lock.read(20..30);
+        panic!("on purpose");
+    });
+    assert!(caught.is_err());
+    assert!(lock.try_write(10..).is_some());
+    drop(guard);
+    lock.assert_unused();
 }
