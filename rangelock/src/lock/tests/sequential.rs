@@ -409,7 +409,7 @@ fn a_waker_that_panics_during_a_change_leaves_nothing_behind() {
     let mut context = std::task::Context::from_waker(&waker);
     assert!(future.as_mut().poll(&mut context).is_pending());
     let change = std::panic::AssertUnwindSafe(|| drop(guard.downgrade()));
-    assert!(std::panic::catch_unwind(change).is_err());
+    assert!(catch_unwind(change).is_err());
     assert!(future.as_mut().poll(&mut context).is_ready());
     lock.assert_unused();
 }
