@@ -75,7 +75,14 @@ fn with_small_entries_each_page_faults_and_is_allocated_alone() {
         mapping.store(MIDDLE * PAGE, &NEW).unwrap();
         assert_eq!(stage.file.metadata().allocated_bytes, PAGE, "{design}");
         load_all(&mapping);
-        assert_eq!(mapping.counts().faults, PAGES, "{design}, {tables:?}");
+        // A page table may drop a translation that it could keep: processes' do, when a block comes
+        // among holes.
+        let faults = mapping.counts().faults;
+        let dropped = if tables == PageTables::Software { 0 } else { 8 };
+        assert!(
+            (PAGES..=PAGES + dropped).contains(&faults),
+            "{design}, {tables:?}: {faults}"
+        );
         assert_eq!(stage.file.lock_state().entries, PAGES, "{design}");
     });
 }
