@@ -151,7 +151,7 @@ impl Content {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let row = |trial: &Trial| {
             vec![
-                format!("{:?}", trial.race),
+                trial.race.words().to_owned(),
                 trial.mapping_lock.clone(),
                 trial.page_tables.to_owned(),
                 yes_no(trial.forced),

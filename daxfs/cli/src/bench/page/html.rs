@@ -241,7 +241,8 @@ fn races(html: &mut String, content: &Content) {
     html.push_str("<section id=\"races\">\n<h2>Races, forced</h2>\n");
     html.push_str(
         "<p>A read fault is held after it found a hole; the hole is filled; the fault goes on. \
-         Stale zeroes are corruption, and expected of the designs that are kept to show it.</p>\n",
+         Stale zeroes are corruption, and expected of the designs that are kept to show it, and of \
+         entry locks whose invalidation skips locked entries on purpose.</p>\n",
     );
     write_table(html, &content.trial_table(), "trials");
     html.push_str("</section>\n");
