@@ -71,7 +71,7 @@ fn threads(evidence: &Evidence<'_>) -> Vec<Figure> {
         if subject.block_bytes != BLOCK_BYTES {
             continue;
         }
-        for varied in [Varied::IoLock, Varied::MappingLock] {
+        for &varied in families(subject.workload) {
             let cells: Vec<&Cell> = evidence
                 .cells_of(subject)
                 .filter(|cell| is_of_family(cell.design, varied))
@@ -82,6 +82,14 @@ fn threads(evidence: &Evidence<'_>) -> Vec<Figure> {
         }
     }
     figures
+}
+
+/// The locks whose designs `workload` may have been measured under.
+fn families(workload: WorkloadKind) -> &'static [Varied] {
+    match workload.varies() {
+        Varied::IoLock => &[Varied::IoLock, Varied::MappingLock],
+        Varied::MappingLock => &[Varied::MappingLock],
+    }
 }
 
 /// Whether `design` is one of those that differ in `varied` only.
@@ -185,10 +193,11 @@ fn sizes(evidence: &Evidence<'_>) -> Vec<Figure> {
             swept.push((subject, cell.threads));
         }
     }
-    let families = [Varied::IoLock, Varied::MappingLock];
-    let figure =
-        |(subject, threads)| families.map(|varied| by_size(evidence, subject, threads, varied));
-    let mut figures: Vec<Figure> = swept.into_iter().flat_map(figure).collect();
+    let figures = swept.into_iter().flat_map(|(subject, threads)| {
+        let families = families(subject.workload).iter();
+        families.map(move |&varied| by_size(evidence, subject, threads, varied))
+    });
+    let mut figures: Vec<Figure> = figures.collect();
     figures.retain(|figure| figure.series.len() > 1);
     figures
 }
