@@ -15,6 +15,7 @@ mod metadata;
 mod radix;
 mod run;
 pub mod schedule;
+mod sync;
 mod volume;
 
 pub use dax::{

@@ -27,7 +27,7 @@
 
 use std::ops::Range;
 
-use crate::allocation::GROUP_BLOCKS;
+use crate::inode::block_map::SEGMENT_BLOCKS;
 
 /// How many pages one entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Size {
     pub(crate) const fn pages(self) -> u64 {
         match self {
             Self::Small => 1,
-            Self::Large => GROUP_BLOCKS,
+            Self::Large => SEGMENT_BLOCKS,
         }
     }
 

@@ -12,8 +12,6 @@
 //! [`windows`]: super::windows
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use daxfs_pmem::{Access, FaultError, Frame};
 
@@ -30,6 +28,7 @@ use crate::inode::Inode;
 use crate::inode::block_map::{BlockMap, Found};
 use crate::run::Run;
 use crate::schedule::{Mistake, Point};
+use crate::sync::{Arc, AtomicU32, Ordering};
 use crate::volume::Volume;
 
 /// An open file without its locks.

@@ -7,7 +7,6 @@
 use std::any::Any;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use daxfs_pmem::{
     Fault, FaultError, FaultHandler, PAGE_BYTES, PageTable, PageTableCounts, ProcessPageTable,
@@ -20,6 +19,7 @@ use super::io::range_end;
 use super::open_file::OpenFile;
 use super::windows::Window;
 use crate::error::{Error, Result};
+use crate::sync::Arc;
 
 /// Which page tables a mapping has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,6 @@
 //! Owns the I/O lock, the mapping lock, and the append mutex (rank: just before the I/O range).
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use daxfs_pmem::{FaultError, Persistence};
@@ -21,6 +20,7 @@ use super::settings::Settings;
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::inode::Inode;
+use crate::sync::Arc;
 use crate::volume::Volume;
 
 /// A file that is open or mapped.

@@ -39,15 +39,19 @@
 //! # Locking
 //! A queue's mutex, innermost. `std`'s mutex and condition variable: page faults wait here.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
 use super::entry::Entry;
+use crate::sync::{
+    AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Tally, array_of,
+    const_unless_modelled, fence_between_sequentially_consistent, static_table,
+};
 
-const QUEUES: usize = 256;
-const BEDS: usize = 8;
+/// Models have one: see [`crate::sync`]. Addresses, which choose among more, differ between runs.
+const QUEUES: usize = if cfg!(loom) { 1 } else { 256 };
+const BEDS: usize = if cfg!(loom) { 2 } else { 8 };
 
-static TABLE: [WaitQueue; QUEUES] = [const { WaitQueue::new() }; QUEUES];
+static_table! {
+    static TABLE: [WaitQueue; QUEUES] = array_of![WaitQueue::new(); QUEUES];
+}
 
 /// Threads that wait for one of the words that hash to this queue.
 #[repr(align(64))]
@@ -96,8 +100,8 @@ pub(crate) enum Wake {
 /// How often threads slept for a file's entries, and were woken.
 #[derive(Debug, Default)]
 pub(crate) struct WaitCounts {
-    pub(crate) waits: AtomicU64,
-    pub(crate) wakes: AtomicU64,
+    pub(crate) waits: Tally,
+    pub(crate) wakes: Tally,
 }
 
 /// A thread's turn at one word: see Invariant 2.
@@ -150,24 +154,28 @@ pub(crate) fn load(word: &AtomicU64) -> Entry {
 }
 
 impl WaitQueue {
-    const fn new() -> Self {
-        Self {
-            sleepers: AtomicU32::new(0),
-            sleeping: Mutex::new(Sleeping {
-                beds: [const { None }; BEDS],
-                on_floor: 0,
-                wake_ups: 0,
-                arrivals: 0,
-            }),
-            beds: [const { Condvar::new() }; BEDS],
-            floor: Condvar::new(),
+    const_unless_modelled! {
+        const fn new() -> Self {
+            Self {
+                sleepers: AtomicU32::new(0),
+                sleeping: Mutex::new(Sleeping {
+                    beds: [const { None }; BEDS],
+                    on_floor: 0,
+                    wake_ups: 0,
+                    arrivals: 0,
+                }),
+                beds: array_of![Condvar::new(); BEDS],
+                floor: Condvar::new(),
+            }
         }
     }
 
     fn of(word: &AtomicU64) -> &'static Self {
         // Fibonacci hashing: the multiplier is 2^64 divided by the golden ratio.
         let hash = (address(word) as u64 / 8).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &TABLE[(hash >> (u64::BITS - QUEUES.ilog2())) as usize]
+        // With one queue there is no bit to choose by.
+        let queue = hash.checked_shr(u64::BITS - QUEUES.ilog2()).unwrap_or(0);
+        &TABLE[queue as usize]
     }
 
     fn lock(&self) -> MutexGuard<'_, Sleeping> {
@@ -179,6 +187,7 @@ impl WaitQueue {
         let mut sleeping = self.lock();
         // Sequentially consistent: Invariant 1.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
+        fence_between_sequentially_consistent();
         let mut woken = 0;
         if is_held() {
             let bed = sleeping.take_bed(word, wants);
@@ -202,6 +211,7 @@ impl WaitQueue {
 
     fn wake(&self, word: &AtomicU64, whom: Wake) {
         // Sequentially consistent: Invariant 1.
+        fence_between_sequentially_consistent();
         if self.sleepers.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -265,14 +275,14 @@ fn address(word: &AtomicU64) -> usize {
 }
 
 /// Held by each test that sleeps: beds are few, and a queue may be another word's too.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) fn undisturbed() -> MutexGuard<'static, ()> {
     static TESTS: Mutex<()> = Mutex::new(());
     TESTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many sleep for `word` and have not been woken.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) fn sleepers(word: &AtomicU64) -> usize {
     let sleeping = WaitQueue::of(word).lock();
     let beds = sleeping.beds.iter().flatten();
@@ -281,12 +291,12 @@ pub(crate) fn sleepers(word: &AtomicU64) -> usize {
 }
 
 /// Whether nobody has the mutex of the queue of `word`.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) fn is_free(word: &AtomicU64) -> bool {
     WaitQueue::of(word).sleeping.try_lock().is_ok()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::{Barrier, mpsc};

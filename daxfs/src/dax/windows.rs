@@ -4,12 +4,11 @@
 //! The list is a latch (innermost but for page tables' own locks), `std`'s because faults take it.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use daxfs_pmem::PageTable;
 
 use crate::error::Result;
+use crate::sync::{Arc, Ordering, PoisonError, RwLock, RwLockReadGuard, Tally};
 
 /// Part of a file in somebody's page tables.
 pub(crate) struct Window {
@@ -22,7 +21,7 @@ pub(crate) struct Window {
 #[derive(Default)]
 pub(crate) struct Windows {
     list: RwLock<Vec<Arc<Window>>>,
-    unmaps: AtomicU64,
+    unmaps: Tally,
 }
 
 impl Windows {

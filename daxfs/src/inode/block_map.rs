@@ -11,12 +11,13 @@
 //! found may be out of date a moment later: keeping that harmless is what the I/O lock and the
 //! mapping lock are for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
 use crate::allocation::GROUP_BLOCKS;
 use crate::radix::Radix;
 use crate::run::Run;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, Tally};
+
+/// Blocks in one segment: 2 MiB, as in a group. Models have small ones: see [`crate::sync`].
+pub(crate) const SEGMENT_BLOCKS: u64 = if cfg!(loom) { 4 } else { GROUP_BLOCKS };
 
 /// The value of a word that maps nothing; block 0 holds a superblock, never data.
 const HOLE: u64 = 0;
@@ -26,7 +27,7 @@ const HOLE: u64 = 0;
 pub(crate) struct BlockMap {
     segments: Radix<Segment>,
     change: Mutex<()>,
-    allocated_blocks: AtomicU64,
+    allocated_blocks: Tally,
 }
 
 /// # Invariants
@@ -39,7 +40,7 @@ pub(crate) struct BlockMap {
 struct Segment {
     /// The device block of the segment's first block, when all 512 follow it.
     run: AtomicU64,
-    blocks: OnceLock<Box<[AtomicU64; GROUP_BLOCKS as usize]>>,
+    blocks: OnceLock<Box<[AtomicU64; SEGMENT_BLOCKS as usize]>>,
 }
 
 /// What a look-up found at a file block.
@@ -74,7 +75,7 @@ impl BlockMap {
         loop {
             let len = found.len_blocks();
             let next = file_block + len;
-            if len >= max_blocks || !next.is_multiple_of(GROUP_BLOCKS) {
+            if len >= max_blocks || !next.is_multiple_of(SEGMENT_BLOCKS) {
                 return found;
             }
             match found.join(self.look_up_in_segment(next, max_blocks - len)) {
@@ -85,9 +86,9 @@ impl BlockMap {
     }
 
     fn look_up_in_segment(&self, file_block: u64, max_blocks: u64) -> Found {
-        let position = file_block % GROUP_BLOCKS;
-        let limit = max_blocks.min(GROUP_BLOCKS - position);
-        let Some(segment) = self.segments.get(file_block / GROUP_BLOCKS) else {
+        let position = file_block % SEGMENT_BLOCKS;
+        let limit = max_blocks.min(SEGMENT_BLOCKS - position);
+        let Some(segment) = self.segments.get(file_block / SEGMENT_BLOCKS) else {
             return Found::Hole { len_blocks: limit };
         };
         let first = segment.block_at(position);
@@ -118,11 +119,11 @@ impl BlockMap {
         while inserted < run.len_blocks {
             let block = file_block + inserted;
             let (_, rest) = run.split_at(inserted);
-            let len = rest.len_blocks.min(GROUP_BLOCKS - block % GROUP_BLOCKS);
-            let Some(segment) = self.segments.get_or_insert(block / GROUP_BLOCKS) else {
+            let len = rest.len_blocks.min(SEGMENT_BLOCKS - block % SEGMENT_BLOCKS);
+            let Some(segment) = self.segments.get_or_insert(block / SEGMENT_BLOCKS) else {
                 break;
             };
-            let mapped = segment.insert(block % GROUP_BLOCKS, Run::new(rest.block, len));
+            let mapped = segment.insert(block % SEGMENT_BLOCKS, Run::new(rest.block, len));
             inserted += mapped;
             if mapped < len {
                 break;
@@ -139,11 +140,11 @@ impl BlockMap {
             return removed;
         }
         let _latch = self.latch();
-        let keys = file_blocks.start / GROUP_BLOCKS..=(file_blocks.end - 1) / GROUP_BLOCKS;
+        let keys = file_blocks.start / SEGMENT_BLOCKS..=(file_blocks.end - 1) / SEGMENT_BLOCKS;
         self.segments.for_each(keys, &mut |key, segment| {
-            let first = key * GROUP_BLOCKS;
+            let first = key * SEGMENT_BLOCKS;
             let from = file_blocks.start.saturating_sub(first);
-            let to = (file_blocks.end - first).min(GROUP_BLOCKS);
+            let to = (file_blocks.end - first).min(SEGMENT_BLOCKS);
             segment.remove(from, to, &mut removed);
         });
         let blocks: u64 = removed.iter().map(|run| run.len_blocks).sum();
@@ -158,7 +159,7 @@ impl BlockMap {
         let mut extents: Vec<FileExtent> = Vec::new();
         self.segments.for_each(0..=u64::MAX, &mut |key, segment| {
             segment.for_each_run(|position, run| {
-                let file_block = key * GROUP_BLOCKS + position;
+                let file_block = key * SEGMENT_BLOCKS + position;
                 match extents.last_mut() {
                     Some(last)
                         if last.file_block + last.run.len_blocks == file_block
@@ -218,7 +219,7 @@ impl Segment {
     /// Returns how many blocks were holes and are mapped now.
     fn insert(&self, position: u64, run: Run) -> u64 {
         let unused = self.blocks.get().is_none() && self.run.load(Ordering::Relaxed) == HOLE;
-        if unused && position == 0 && run.len_blocks == GROUP_BLOCKS {
+        if unused && position == 0 && run.len_blocks == SEGMENT_BLOCKS {
             // Release: pairs with the acquire load in `block_at` (Invariant 2).
             self.run.store(run.block, Ordering::Release);
             return run.len_blocks;
@@ -236,11 +237,11 @@ impl Segment {
     }
 
     fn remove(&self, from: u64, to: u64, removed: &mut Vec<Run>) {
-        let whole = from == 0 && to == GROUP_BLOCKS && self.blocks.get().is_none();
+        let whole = from == 0 && to == SEGMENT_BLOCKS && self.blocks.get().is_none();
         if whole {
             let block = self.run.swap(HOLE, Ordering::Relaxed);
             if block != HOLE {
-                push_joined(removed, Run::new(block, GROUP_BLOCKS));
+                push_joined(removed, Run::new(block, SEGMENT_BLOCKS));
             }
             return;
         }
@@ -256,7 +257,7 @@ impl Segment {
     }
 
     /// The words of the segment, made from its run if it was one (Invariant 1).
-    fn split(&self) -> &[AtomicU64; GROUP_BLOCKS as usize] {
+    fn split(&self) -> &[AtomicU64; SEGMENT_BLOCKS as usize] {
         self.blocks.get_or_init(|| {
             let run = self.run.load(Ordering::Relaxed);
             Box::new(std::array::from_fn(|position| {
@@ -270,13 +271,14 @@ impl Segment {
 
     fn for_each_run(&self, mut visit: impl FnMut(u64, Run)) {
         let mut position = 0;
-        while position < GROUP_BLOCKS {
+        while position < SEGMENT_BLOCKS {
             let block = self.block_at(position);
             let mut len = 1;
             if self.blocks.get().is_none() {
-                len = GROUP_BLOCKS;
+                len = SEGMENT_BLOCKS;
             } else if block != HOLE {
-                while position + len < GROUP_BLOCKS && self.block_at(position + len) == block + len
+                while position + len < SEGMENT_BLOCKS
+                    && self.block_at(position + len) == block + len
                 {
                     len += 1;
                 }
@@ -296,7 +298,7 @@ fn push_joined(runs: &mut Vec<Run>, run: Run) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

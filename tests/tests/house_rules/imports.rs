@@ -5,7 +5,8 @@ use crate::workspace::{TextFile, rust_files};
 use crate::{Offence, assert_none};
 
 /// The layers, lowest first. A module imports from layers below its own.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
+    &["sync"],
     &["error", "run", "radix", "schedule", "gate"],
     &["format"],
     &["allocation", "directory"],

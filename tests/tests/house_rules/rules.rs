@@ -123,16 +123,23 @@ fn allows_unsafe(file: &TextFile) -> Vec<Offence> {
     vec![offence(file, 1, "no `#![forbid(unsafe_code)]`", why)]
 }
 
-/// The lock's code must run under loom: only the platform layer may name what loom replaces.
+/// Code that must run under loom: only its platform layer may name what loom replaces.
+const MODELLED: [&str; 4] = [
+    "rangelock/src/",
+    "daxfs/src/dax/",
+    "daxfs/src/radix.rs",
+    "daxfs/src/inode/block_map.rs",
+];
+
 fn beside_the_platform_layer(file: &TextFile) -> Vec<Offence> {
-    let is_lock = file.path.starts_with("rangelock/src/") && !file.is_test();
-    if !is_lock || file.path.starts_with("rangelock/src/sync/") {
+    let is_modelled = MODELLED.iter().any(|place| file.path.starts_with(place));
+    if !is_modelled || file.is_test() || file.path.starts_with("rangelock/src/sync/") {
         return Vec::new();
     }
     let code = strip(&file.text);
     let code = without_tests(&code);
-    let why = "only rangelock/src/sync names the platform, so that loom can take its place";
-    let words = ["std::sync", "core::sync", "libc"];
+    let why = "only the folder `sync` names the platform, so that loom can take its place";
+    let words = ["std::sync", "core::sync", "std::thread::yield_now", "libc"];
     let found = words.into_iter().flat_map(|word| {
         lines_with_word(code, word)
             .into_iter()
@@ -249,7 +256,7 @@ fn safe_crates_say_so() {
 }
 
 #[test]
-fn the_lock_names_its_platform_in_one_place() {
+fn what_models_run_names_its_platform_in_one_place() {
     let code = "//! Not std::sync.\nuse std::sync::Arc;\nfn a() { libc::abort() }\n";
     let lines = |path| {
         let offences = beside_the_platform_layer(&TextFile::new(path, code));
@@ -259,7 +266,9 @@ fn the_lock_names_its_platform_in_one_place() {
             .collect::<Vec<_>>()
     };
     assert_eq!(lines("rangelock/src/tree/mod.rs"), [2, 3]);
+    assert_eq!(lines("daxfs/src/dax/wait_table.rs"), [2, 3]);
     assert!(lines("rangelock/src/sync/linux.rs").is_empty());
+    assert!(lines("daxfs/src/sync/mod.rs").is_empty());
     assert!(lines("daxfs/src/gate.rs").is_empty());
     check(beside_the_platform_layer, &rust_files());
 }

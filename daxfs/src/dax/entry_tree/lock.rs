@@ -8,12 +8,11 @@
 //! the fence between on both sides, at least one sees the other: the locker lets go and begins
 //! again, or the undivider leaves the segment divided.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-
 use super::segment::Segment;
 use super::{EntryTree, SEGMENT_PAGES};
 use crate::dax::entry::{DIRTY_BIT, Entry, ONE_READER, Size};
 use crate::dax::wait_table::{Turn, Wake, Wants, load, wake};
+use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 
 /// An entry whose lock the holder has. Dropping it unlocks the entry with its old value.
 pub(crate) struct LockedEntry<'tree> {
@@ -174,7 +173,7 @@ impl EntryTree {
             }
             let Some(shared) = value.with_reader() else {
                 // As many readers as the word can count: one of them is about to leave.
-                std::thread::yield_now();
+                yield_now();
                 continue;
             };
             // Acquire: pairs with the release in `unlock`, so that the holder sees the block that

@@ -57,12 +57,12 @@ mod removal;
 mod segment;
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use super::entry::{Entry, Size};
 use super::wait_table::{Turn, WaitCounts, Wants, load};
 use crate::radix::Radix;
 use crate::run::Run;
+use crate::sync::Ordering;
 pub(crate) use lock::{LockedEntry, Refused, SharedEntry};
 pub(crate) use removal::{Held, Removal};
 use segment::Segment;
@@ -207,10 +207,10 @@ impl EntryTree {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 impl EntryTree {
     /// The word that a locker of the small entry of `page` waits for.
-    fn word_of(&self, page: u64) -> &std::sync::atomic::AtomicU64 {
+    fn word_of(&self, page: u64) -> &crate::sync::AtomicU64 {
         let segment = self.segments.get(page / SEGMENT_PAGES);
         segment
             .and_then(|segment| segment.page(page))
@@ -218,5 +218,5 @@ impl EntryTree {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

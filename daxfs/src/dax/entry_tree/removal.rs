@@ -7,13 +7,13 @@
 //! [`lock`](super::lock) for the other side.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::lock::is_held;
 use super::segment::Segment;
 use super::{EntryTree, LockedEntry, SEGMENT_PAGES};
 use crate::dax::entry::{Entry, Size};
 use crate::dax::wait_table::{Turn, Wake, Wants, load, wake};
+use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 
 /// Which entries an invalidation takes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl LockedEntry<'_> {
                 )
                 .is_err()
             {
-                std::thread::yield_now();
+                yield_now();
             }
         }
         self.unlock(Entry::DIVIDED);

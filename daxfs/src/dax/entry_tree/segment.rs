@@ -3,13 +3,12 @@
 //! One word for the whole, and words for its pages, which are made when a page first needs one: a
 //! file that is mapped by 2 MiB has no others. Touches nothing but itself. Takes no locks.
 
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
-
 use crate::dax::entry::Size;
+use crate::sync::{AtomicU64, OnceLock};
 
-/// Pages whose words are made together: 64, as in a node of Linux's XArray.
-const LEAF_PAGES: usize = 64;
+/// Pages whose words are made together: 64, as in a node of Linux's XArray. (Fewer in models: see
+/// [`crate::sync`].)
+const LEAF_PAGES: usize = if cfg!(loom) { 2 } else { 64 };
 const LEAVES: usize = Size::Large.pages() as usize / LEAF_PAGES;
 
 /// The words of 512 pages.
@@ -31,7 +30,7 @@ impl Segment {
     pub(super) fn page_or_new(&self, page: u64) -> &AtomicU64 {
         let (leaf, slot) = position(page);
         let words =
-            self.leaves[leaf].get_or_init(|| Box::new([const { AtomicU64::new(0) }; LEAF_PAGES]));
+            self.leaves[leaf].get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
         &words[slot]
     }
 

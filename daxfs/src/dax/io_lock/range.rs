@@ -16,8 +16,8 @@ use rangelock::{Granule, RangeLock};
 const GRANULE: Granule = Granule::from_len(64 << 10).expect("a power of two");
 
 /// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
-/// it: two kilobytes.
-const RANGES_AT_ONCE: usize = 64;
+/// it: two kilobytes. (Models have two threads.)
+const RANGES_AT_ONCE: usize = if cfg!(loom) { 1 } else { 64 };
 
 pub(crate) struct RangeIoLock {
     lock: Box<RangeLock>,

@@ -11,8 +11,6 @@
 //! side under the shared lock is the same, since the block map cannot change.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
@@ -21,11 +19,12 @@ use crate::dax::mapped_file::{MappedFile, Prepared};
 use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::schedule::Point;
+use crate::sync::{Ordering, PoisonError, RwLock, Tally};
 
 #[derive(Default)]
 pub(crate) struct InodeLocked {
     lock: RwLock<()>,
-    waits: AtomicU64,
+    waits: Tally,
 }
 
 impl InodeLocked {

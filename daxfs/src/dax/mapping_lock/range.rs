@@ -27,11 +27,11 @@ use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
 /// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
-const GRANULE: Granule = Granule::from_len(512).expect("a power of two");
+const GRANULE: Granule = Granule::from_len(Size::Large.pages()).expect("a power of two");
 
 /// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
-/// it.
-const RANGES_AT_ONCE: usize = 64;
+/// it. (Models have two threads.)
+const RANGES_AT_ONCE: usize = if cfg!(loom) { 1 } else { 64 };
 /// What that takes beside the lock itself, as an allocator has counted it.
 const RESERVED_BYTES: u64 = 3256;
 
