@@ -53,6 +53,10 @@ mod wait_table;
 mod windows;
 mod zero;
 
+#[cfg(all(test, loom))]
+#[path = "tests/loom/mod.rs"]
+mod loom_tests;
+
 pub(crate) use io::{append, read_at, write_at};
 pub use io_lock::IoLock;
 pub use lock_state::LockState;

@@ -28,8 +28,9 @@ Runs every test of the workspace.
 Usage: cargo verify [--slow | --list | --help]
 
   --slow  also what takes long: ten times as many random cases and stress rounds, fifty times as
-          many random schedules; and with a nightly toolchain, if there is one, the range lock
-          under two sanitizers, under Miri and under a fuzzer
+          many random schedules, one more preemption in models of designs; and with a nightly
+          toolchain, if there is one, the range lock under two sanitizers, under Miri and under a
+          fuzzer
   --list  say which commands would be run, and run none
   --help  say this";
 

@@ -18,6 +18,8 @@ const SLOW_FACTOR: u32 = 10;
 const SLOW_PROPTEST_CASES: u32 = 256 * SLOW_FACTOR;
 /// Random schedules cost little and find more the more there are.
 const SLOW_SHUTTLE_FACTOR: u32 = 50;
+/// A model of a design has some five times as many orders of steps with each more.
+const SLOW_MORE_PREEMPTIONS: u32 = 1;
 /// How often the slow tier runs the fuzz target: about two minutes.
 const FUZZ_RUNS: u32 = 300_000;
 
@@ -69,6 +71,7 @@ pub(crate) fn steps(tier: Tier) -> Vec<Step> {
         },
         model("models of the range lock", "rangelock", "loom"),
         model("models of the page tables", "daxfs-pmem", "loom"),
+        model("models of the designs", "daxfs", "loom"),
         model("random schedules of the range lock", "rangelock", "shuttle"),
     ];
     if tier == Tier::Slow {
@@ -77,6 +80,7 @@ pub(crate) fn steps(tier: Tier) -> Vec<Step> {
             set("PROPTEST_CASES", SLOW_PROPTEST_CASES);
             set("DAXFS_STRESS_FACTOR", SLOW_FACTOR);
             set("RANGELOCK_SHUTTLE_FACTOR", SLOW_SHUTTLE_FACTOR);
+            set("DAXFS_MORE_PREEMPTIONS", SLOW_MORE_PREEMPTIONS);
         }
         steps.extend([
             sanitizer("data races in the range lock", "thread"),

@@ -17,10 +17,13 @@ pub(super) const C1: Claim = Claim {
     shown_false_by: "A forced interleaving under D0 after which read and load agree.",
     experiment: "A read fault is held after its look-up found a hole; a write fills the hole and \
                  finishes, or waits for the design's lock; the fault goes on. Every design, \
-                 software and process page tables.",
-    command: "cargo test -p daxfs-tests --test race_2017 a_write_that_meets_a_read_fault",
+                 software and process page tables. Besides, as a model: every order of steps that \
+                 loom finds with three preemptions, on software page tables.",
+    command: "cargo test -p daxfs-tests --test race_2017 a_write_that_meets_a_read_fault; \
+              RUSTFLAGS='--cfg loom' cargo test -p daxfs --lib --release --target-dir target/loom \
+              loom_tests::races::c1",
     canary: "The same schedule must fail under `none` and hold under every coherent design: both \
-             are asserted, and DWFM looks for the same without a schedule.",
+             are asserted, in the model too, and DWFM looks for the same without a schedule.",
     rule: RULE,
     judge: |evidence| happens(evidence, Race::Write),
 };
@@ -30,7 +33,9 @@ pub(super) const C2: Claim = Claim {
     words: "Race 2: the same, with a write fault as the one who allocates.",
     shown_false_by: "A forced interleaving under D0 after which read and load agree.",
     experiment: "As C1; the hole is filled by a store through the same mapping.",
-    command: "cargo test -p daxfs-tests --test race_2017 a_store_that_meets_a_read_fault",
+    command: "cargo test -p daxfs-tests --test race_2017 a_store_that_meets_a_read_fault; \
+              RUSTFLAGS='--cfg loom' cargo test -p daxfs --lib --release --target-dir target/loom \
+              loom_tests::races::c2",
     canary: "As C1.",
     rule: RULE,
     judge: |evidence| happens(evidence, Race::WriteFault),
@@ -43,10 +48,13 @@ pub(super) const C3: Claim = Claim {
     shown_false_by: "Under D2, whose invalidation waits, both races end well, and the one who \
                      allocates is seen to wait.",
     experiment: "C1's and C2's schedules under `entry` (D2); and C1's once more with an \
-                 invalidation that skips locked entries instead of waiting for them.",
-    command: "cargo test -p daxfs-tests --test kernel_bugs a_look_up_under_the_entry_lock",
+                 invalidation that skips locked entries instead of waiting for them. Besides, as \
+                 models of C1's race: an invalidation that waits, and one that skips.",
+    command: "cargo test -p daxfs-tests --test kernel_bugs a_look_up_under_the_entry_lock; \
+              RUSTFLAGS='--cfg loom' cargo test -p daxfs --lib --release --target-dir target/loom \
+              loom_tests::races::c3",
     canary: "D2 with the invalidation that skips locked entries must show stale zeroes in the same \
-             schedule: it is the waiting that does it.",
+             schedule, and in the model: it is the waiting that does it.",
     rule: "Holds (Zwisler) if any of D2's trials shows stale zeroes; does not (Kara) if none does, \
            the one who allocates waited in each, and D2 whose invalidation skips locked entries \
            shows them. Else not decided.",
