@@ -53,7 +53,7 @@ impl Shard {
         self.nodes.store(RETIRED, Relaxed);
         // An RMW, as at the end of `uncrowd`.
         self.head.swap(Word::FLAGGED.bits(), AcqRel);
-        self.stay_crowded();
+        self.forget_mood();
     }
 
     /// Takes newcomers in again.
