@@ -372,7 +372,8 @@ impl Shard {
     /// Forgets how calm it was, and not how often others were met: threads that meet now and then may
     /// change between the two states again and again.
     fn stay_crowded(&self) {
-        self.mood.store(self.mood.load(Relaxed) & !CALM_MASK, Relaxed);
+        self.mood
+            .store(self.mood.load(Relaxed) & !CALM_MASK, Relaxed);
     }
 
     fn forget_mood(&self) {
