@@ -53,7 +53,7 @@ fn every_way_to_a_range_counts_once() {
             &|| {
                 pinned(&lock, |node| {
                     drop(node.try_write_until(0..10, soon()).expect("free"));
-                })
+                });
             },
         ];
         for (number, way) in ways.iter().enumerate() {
