@@ -6,7 +6,8 @@
 //! threads that use different parts of the range use different lines of the table, and mostly
 //! different counters.
 //!
-//! Without the feature, and in models, the type is empty and the function is nothing. Takes no lock.
+//! Without the feature, and in models, the type is empty and the function is nothing. Takes no
+//! lock.
 
 #[cfg(any(loom, shuttle, not(feature = "grant_counter")))]
 pub(crate) use absent::Tally;

@@ -1,4 +1,5 @@
-//! What the feature `grant_counter` counts: every range that is granted, whichever way it went, once.
+//! What the feature `grant_counter` counts: every range that is granted, whichever way it went,
+//! once.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -156,8 +156,8 @@ impl Layers {
             NodeSource::Pool => self.tree.adopt_pooled(&self.slots, span, mode, withdraw),
             NodeSource::Pinned(node) => {
                 let node = node.request(span, mode);
-                // SAFETY: the caller's node stays where it is (see `NodeSource`), and is not linked,
-                // for what is held is a place.
+                // SAFETY: the caller's node stays where it is (see `NodeSource`), and is not
+                // linked, for what is held is a place.
                 unsafe { self.tree.adopt(&self.slots, node, withdraw) };
                 node
             }

@@ -1,5 +1,5 @@
-//! What pinned guards can change, on every kind of lock and wherever the range is held: alone in its
-//! shard, beside others, without a slot, and in a level that was left.
+//! What pinned guards can change, on every kind of lock and wherever the range is held: alone in
+//! its shard, beside others, without a slot, and in a level that was left.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;

@@ -284,7 +284,8 @@ impl TreeLock {
         node
     }
 
-    /// Like [`adopt_pooled`](Self::adopt_pooled), for the range requested in a node of the caller's.
+    /// Like [`adopt_pooled`](Self::adopt_pooled), for the range requested in a node of the
+    /// caller's.
     ///
     /// # Safety
     ///

@@ -33,10 +33,10 @@ const TOO_MANY: u32 = LISTED / 2;
 /// So many times in a row somebody must find himself alone in a crowded shard before it is
 /// uncrowded: the price of two threads that take turns in one shard is paid once in so many pairs.
 const CALM_ARRIVALS: u32 = 16;
-/// Somebody who finds another one here counts for so many who find nobody. The table helps those who
-/// meet in more than one of so many arrivals: to move a cache line costs as much as many pairs that
-/// meet nobody. With equal weights two threads that meet half of the time made a random walk of it:
-/// the table grew after five thousand pairs, or after three million.
+/// Somebody who finds another one here counts for so many who find nobody. The table helps those
+/// who meet in more than one of so many arrivals: to move a cache line costs as much as many pairs
+/// that meet nobody. With equal weights two threads that meet half of the time made a random walk
+/// of it: the table grew after five thousand pairs, or after three million.
 const MEETING_WEIGHT: u32 = 8;
 /// By so much meetings must outweigh the other arrivals before the table grows: 128 meetings at
 /// least.
@@ -369,8 +369,8 @@ impl Shard {
         pressing
     }
 
-    /// Forgets how calm it was, and not how often others were met: threads that meet now and then may
-    /// change between the two states again and again.
+    /// Forgets how calm it was, and not how often others were met: threads that meet now and then
+    /// may change between the two states again and again.
     fn stay_crowded(&self) {
         self.mood
             .store(self.mood.load(Relaxed) & !CALM_MASK, Relaxed);

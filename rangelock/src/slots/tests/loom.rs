@@ -1,5 +1,5 @@
-//! A shard that is retired while somebody comes, or lets lone holders in again: whatever he does, the
-//! shard must be found deserted in the end, or its level is never used again.
+//! A shard that is retired while somebody comes, or lets lone holders in again: whatever he does,
+//! the shard must be found deserted in the end, or its level is never used again.
 //!
 //! That those who conflict do not hold together is left to the models of the whole lock.
 
@@ -13,7 +13,8 @@ use crate::slots::shard::Shard;
 use crate::slots::word::{Format, Word};
 use crate::span::Span;
 
-/// The readers of the first byte: a moved word of theirs looks like a crowded head without a holder.
+/// The readers of the first byte: a moved word of theirs looks like a crowded head without a
+/// holder.
 fn words() -> [Word; 2] {
     let word = |byte, mode| {
         let span = Span {
