@@ -3,7 +3,7 @@
 //! Everything here is done under the tree's mutex. Takes no lock.
 
 #[cfg(all(test, loom))]
-#[path = "../tests/loom.rs"]
+#[path = "tests/loom.rs"]
 mod loom_tests;
 
 use super::{Held, RETIRED, Shard};
