@@ -16,7 +16,7 @@ use crate::layers::{Enqueued, Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::tree::Node;
-use crate::watch::{Asker, Outcome, Place, Ticket, Waiting};
+use crate::watch::{Asker, Outcome, Place, Waiting};
 
 /// Becomes a [`ReadGuard`]; made by [`RangeLock::read_async`](crate::RangeLock::read_async).
 ///
@@ -163,7 +163,9 @@ impl<'lock> Request<'lock> {
 
     /// What a task holds belongs to no thread, because tasks travel.
     fn granted(&self, holding: Holding) -> Held<'lock> {
-        Held::granted(self.layers, holding, Ticket::NOBODY)
+        // SAFETY: it was granted to this request just now.
+        let span = unsafe { self.layers.span_of(holding) };
+        Held::granted(self.layers, holding, self.layers.granted_to_task(span))
     }
 }
 

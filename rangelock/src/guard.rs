@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::{RangeBounds, RangeInclusive};
 
-use crate::layers::{Holding, Layers};
+use crate::layers::{Holding, Layers, NodeSource};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::watch::Ticket;
@@ -258,7 +258,7 @@ impl<'lock> Held<'lock> {
         if let Some(holding) = &mut self.holding {
             self.ticket.changes_mode(Mode::Read);
             // SAFETY: see the invariant; the caller is a writer's guard.
-            unsafe { self.layers.downgrade(holding) };
+            unsafe { self.layers.downgrade(holding, NodeSource::Pool) };
         }
     }
 
@@ -267,7 +267,7 @@ impl<'lock> Held<'lock> {
             return true;
         };
         // SAFETY: see the invariant; the caller is a reader's guard.
-        let is_upgraded = unsafe { self.layers.try_upgrade(holding) };
+        let is_upgraded = unsafe { self.layers.try_upgrade(holding, NodeSource::Pool) };
         if is_upgraded {
             self.ticket.changes_mode(Mode::Write);
         }
@@ -283,7 +283,7 @@ impl<'lock> Held<'lock> {
                 if let Some(holding) = &mut self.holding {
                     self.ticket.changes_span(part);
                     // SAFETY: see the invariant; `part` is a part of the range.
-                    unsafe { self.layers.shrink(holding, part) };
+                    unsafe { self.layers.shrink(holding, part, NodeSource::Pool) };
                 }
             }
         }

@@ -426,9 +426,11 @@ impl RangeLock {
         let asker = Asker::new(self.layers.id(), place());
         let appended = self.layers.append(|| span_from(end()), asker);
         WriteGuard::new(match appended {
-            Some((holding, span)) => {
-                Held::granted(&self.layers, holding, asker.holds(span, Mode::Write))
-            }
+            Some((holding, span)) => Held::granted(
+                &self.layers,
+                holding,
+                self.layers.granted(asker, span, Mode::Write),
+            ),
             None => Held::nothing(&self.layers),
         })
     }
@@ -489,7 +491,10 @@ impl RangeLock {
     pub fn counters(&self) -> Counters {
         let counted = self.layers.counters();
         let longest_wait = Duration::from_nanos(counted.longest_wait_ns);
-        Counters::new(counted.entered, counted.waits, longest_wait)
+        let counters = Counters::new(counted.entered, counted.waits, longest_wait);
+        #[cfg(all(not(any(loom, shuttle)), feature = "grant_counter"))]
+        let counters = counters.with_grants(self.layers.grants());
+        counters
     }
 
     /// Makes a node with which to lock ranges from the caller's own memory, one at a time.
@@ -518,7 +523,11 @@ impl RangeLock {
             Some(span) => {
                 let asker = Asker::new(self.layers.id(), place());
                 let holding = self.layers.lock_pooled(span, mode, asker);
-                Held::granted(&self.layers, holding, asker.holds(span, mode))
+                Held::granted(
+                    &self.layers,
+                    holding,
+                    self.layers.granted(asker, span, mode),
+                )
             }
             None => Held::nothing(&self.layers),
         }
@@ -531,7 +540,7 @@ impl RangeLock {
             Some(span) => {
                 let asker = Asker::new(self.layers.id(), place());
                 let holding = self.layers.try_lock_pooled(span, mode)?;
-                let ticket = asker.holds(span, mode);
+                let ticket = self.layers.granted(asker, span, mode);
                 Some(Held::granted(&self.layers, holding, ticket))
             }
             None => Some(Held::nothing(&self.layers)),
@@ -544,7 +553,7 @@ impl RangeLock {
             Some(span) => {
                 let asker = Asker::new(self.layers.id(), place());
                 let holding = (self.layers).lock_pooled_until(span, mode, deadline, asker)?;
-                let ticket = asker.holds(span, mode);
+                let ticket = self.layers.granted(asker, span, mode);
                 Some(Held::granted(&self.layers, holding, ticket))
             }
             None => Some(Held::nothing(&self.layers)),

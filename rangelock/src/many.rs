@@ -14,7 +14,7 @@ use crate::layers::{Holding, Layers};
 use crate::lock::RangeLock;
 use crate::mode::Mode;
 use crate::span::Span;
-use crate::watch::{Asker, place};
+use crate::watch::{Asker, Ticket, place};
 
 impl RangeLock {
     /// Waits for several ranges at once, each in its mode.
@@ -115,7 +115,7 @@ impl RangeLock {
 /// ```
 #[must_use = "the ranges are given back at once if the guard is dropped"]
 pub struct ManyGuard<'lock> {
-    guards: Vec<Guard<'lock>>,
+    guards: Vec<RangeGuard<'lock>>,
 }
 
 /// One range of a [`ManyGuard`].
@@ -126,25 +126,25 @@ pub struct ManyGuard<'lock> {
 /// use rangelock::{Access, RangeLock};
 ///
 /// let lock = RangeLock::new();
-/// use rangelock::Guard;
+/// use rangelock::RangeGuard;
 ///
 /// for guard in lock.lock_many([(0..10, Access::Read), (20..30, Access::Write)]).into_guards() {
 ///     match guard {
-///         Guard::Read(guard) => assert_eq!(guard.range(), Some(0..=9)),
-///         Guard::Write(guard) => drop(guard.downgrade()),
+///         RangeGuard::Read(guard) => assert_eq!(guard.range(), Some(0..=9)),
+///         RangeGuard::Write(guard) => drop(guard.downgrade()),
 ///     }
 /// }
 /// ```
 #[derive(Debug)]
 #[must_use = "the range is given back at once if the guard is dropped"]
-pub enum Guard<'lock> {
+pub enum RangeGuard<'lock> {
     /// Shared.
     Read(ReadGuard<'lock>),
     /// Exclusive.
     Write(WriteGuard<'lock>),
 }
 
-impl Guard<'_> {
+impl RangeGuard<'_> {
     /// The range held.
     ///
     /// # Examples
@@ -159,8 +159,8 @@ impl Guard<'_> {
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u64>> {
         match self {
-            Guard::Read(guard) => guard.range(),
-            Guard::Write(guard) => guard.range(),
+            RangeGuard::Read(guard) => guard.range(),
+            RangeGuard::Write(guard) => guard.range(),
         }
     }
 
@@ -178,8 +178,8 @@ impl Guard<'_> {
     #[must_use]
     pub fn access(&self) -> Access {
         match self {
-            Guard::Read(_) => Access::Read,
-            Guard::Write(_) => Access::Write,
+            RangeGuard::Read(_) => Access::Read,
+            RangeGuard::Write(_) => Access::Write,
         }
     }
 
@@ -199,8 +199,8 @@ impl Guard<'_> {
     /// ```
     pub fn disown(&self) {
         match self {
-            Guard::Read(guard) => guard.disown(),
-            Guard::Write(guard) => guard.disown(),
+            RangeGuard::Read(guard) => guard.disown(),
+            RangeGuard::Write(guard) => guard.disown(),
         }
     }
 }
@@ -240,14 +240,36 @@ impl<'lock> ManyGuard<'lock> {
         holdings: Vec<Holding>,
         asker: Asker,
     ) -> Self {
+        Self::with_tickets(layers, requests, holdings, |span, mode| {
+            layers.granted(asker, span, mode)
+        })
+    }
+
+    /// What a task holds belongs to no thread, because tasks travel.
+    pub(crate) fn of_a_task(
+        layers: &'lock Layers,
+        requests: &[(Span, Mode)],
+        holdings: Vec<Holding>,
+    ) -> Self {
+        Self::with_tickets(layers, requests, holdings, |span, _| {
+            layers.granted_to_task(span)
+        })
+    }
+
+    fn with_tickets(
+        layers: &'lock Layers,
+        requests: &[(Span, Mode)],
+        holdings: Vec<Holding>,
+        ticket: impl Fn(Span, Mode) -> Ticket,
+    ) -> Self {
         let guards = holdings
             .into_iter()
             .zip(requests)
             .map(|(holding, &(span, mode))| {
-                let held = Held::granted(layers, holding, asker.holds(span, mode));
+                let held = Held::granted(layers, holding, ticket(span, mode));
                 match mode {
-                    Mode::Read => Guard::Read(ReadGuard::new(held)),
-                    Mode::Write => Guard::Write(WriteGuard::new(held)),
+                    Mode::Read => RangeGuard::Read(ReadGuard::new(held)),
+                    Mode::Write => RangeGuard::Write(WriteGuard::new(held)),
                 }
             })
             .collect();
@@ -268,7 +290,7 @@ impl<'lock> ManyGuard<'lock> {
     /// assert_eq!(held.guards().count(), 1);
     /// assert!(held.guards().all(|guard| guard.access() == Access::Write));
     /// ```
-    pub fn guards(&self) -> impl Iterator<Item = &Guard<'lock>> {
+    pub fn guards(&self) -> impl Iterator<Item = &RangeGuard<'lock>> {
         self.guards.iter()
     }
 
@@ -287,7 +309,7 @@ impl<'lock> ManyGuard<'lock> {
     /// });
     /// ```
     pub fn disown(&self) {
-        self.guards.iter().for_each(Guard::disown);
+        self.guards.iter().for_each(RangeGuard::disown);
     }
 
     /// The guards, to be given back one by one.
@@ -304,7 +326,7 @@ impl<'lock> ManyGuard<'lock> {
     /// assert!(lock.try_write(20..30).is_some());
     /// ```
     #[must_use = "the ranges are given back at once if the guards are dropped"]
-    pub fn into_guards(self) -> Vec<Guard<'lock>> {
+    pub fn into_guards(self) -> Vec<RangeGuard<'lock>> {
         self.guards
     }
 }
@@ -315,7 +337,7 @@ impl fmt::Debug for ManyGuard<'_> {
     }
 }
 
-fn wanted<R: RangeBounds<u64>>(
+pub(crate) fn wanted<R: RangeBounds<u64>>(
     requests: impl IntoIterator<Item = (R, Access)>,
 ) -> Vec<(Span, Mode)> {
     requests
@@ -325,7 +347,7 @@ fn wanted<R: RangeBounds<u64>>(
 }
 
 /// The same bytes in ranges that share none, each in the strongest mode it was wanted in.
-fn disjoint(wanted: &[(Span, Mode)]) -> Vec<(Span, Mode)> {
+pub(crate) fn disjoint(wanted: &[(Span, Mode)]) -> Vec<(Span, Mode)> {
     let of_mode = |mode: Mode| {
         let spans = wanted.iter().filter(move |(_, wanted)| *wanted == mode);
         merged(spans.map(|(span, _)| *span).collect())

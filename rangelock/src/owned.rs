@@ -5,6 +5,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{RangeBounds, RangeInclusive};
+use std::time::{Duration, Instant};
 
 use crate::guard::{ReadGuard, WriteGuard};
 use crate::lock::RangeLock;
@@ -25,7 +26,7 @@ impl RangeLock {
     /// ```
     #[track_caller]
     pub fn read_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedReadGuard {
-        OwnedReadGuard::take(self, range)
+        OwnedReadGuard::new(lock_of(self).read(range), self)
     }
 
     /// Like [`write`](Self::write), with a guard that keeps the lock alive.
@@ -42,7 +43,7 @@ impl RangeLock {
     /// ```
     #[track_caller]
     pub fn write_owned(self: &Arc<Self>, range: impl RangeBounds<u64>) -> OwnedWriteGuard {
-        OwnedWriteGuard::take(self, range)
+        OwnedWriteGuard::new(lock_of(self).write(range), self)
     }
 
     /// Like [`try_read`](Self::try_read), with a guard that keeps the lock alive.
@@ -62,7 +63,9 @@ impl RangeLock {
         self: &Arc<Self>,
         range: impl RangeBounds<u64>,
     ) -> Option<OwnedReadGuard> {
-        OwnedReadGuard::try_take(self, range)
+        lock_of(self)
+            .try_read(range)
+            .map(|guard| OwnedReadGuard::new(guard, self))
     }
 
     /// Like [`try_write`](Self::try_write), with a guard that keeps the lock alive.
@@ -82,20 +85,122 @@ impl RangeLock {
         self: &Arc<Self>,
         range: impl RangeBounds<u64>,
     ) -> Option<OwnedWriteGuard> {
-        OwnedWriteGuard::try_take(self, range)
+        lock_of(self)
+            .try_write(range)
+            .map(|guard| OwnedWriteGuard::new(guard, self))
+    }
+
+    /// Like [`try_read_for`](Self::try_read_for), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.write_owned(0..10);
+    /// assert!(lock.try_read_owned_for(9..20, Duration::from_millis(1)).is_none());
+    /// # drop(guard);
+    /// ```
+    #[track_caller]
+    pub fn try_read_owned_for(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+        timeout: Duration,
+    ) -> Option<OwnedReadGuard> {
+        lock_of(self)
+            .try_read_for(range, timeout)
+            .map(|guard| OwnedReadGuard::new(guard, self))
+    }
+
+    /// Like [`try_read_until`](Self::try_read_until), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.write_owned(0..10);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// assert!(lock.try_read_owned_until(9..20, soon).is_none());
+    /// drop(guard);
+    /// assert!(lock.try_read_owned_until(9..20, soon).is_some()); // there is no wait
+    /// ```
+    #[track_caller]
+    pub fn try_read_owned_until(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<OwnedReadGuard> {
+        lock_of(self)
+            .try_read_until(range, deadline)
+            .map(|guard| OwnedReadGuard::new(guard, self))
+    }
+
+    /// Like [`try_write_for`](Self::try_write_for), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.read_owned(0..10);
+    /// assert!(lock.try_write_owned_for(9..20, Duration::from_millis(1)).is_none());
+    /// # drop(guard);
+    /// ```
+    #[track_caller]
+    pub fn try_write_owned_for(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+        timeout: Duration,
+    ) -> Option<OwnedWriteGuard> {
+        lock_of(self)
+            .try_write_for(range, timeout)
+            .map(|guard| OwnedWriteGuard::new(guard, self))
+    }
+
+    /// Like [`try_write_until`](Self::try_write_until), with a guard that keeps the lock alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let lock = Arc::new(rangelock::RangeLock::new());
+    /// let guard = lock.read_owned(0..10);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// assert!(lock.try_write_owned_until(9..20, soon).is_none());
+    /// drop(guard);
+    /// assert!(lock.try_write_owned_until(9..20, soon).is_some()); // there is no wait
+    /// ```
+    #[track_caller]
+    pub fn try_write_owned_until(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+        deadline: Instant,
+    ) -> Option<OwnedWriteGuard> {
+        lock_of(self)
+            .try_write_until(range, deadline)
+            .map(|guard| OwnedWriteGuard::new(guard, self))
     }
 }
 
-/// A guard and the lock it belongs to.
+/// A guard, or the future of one, and the lock it belongs to.
 ///
 /// Invariant: the guard is of this lock, and is dropped before it.
-struct Owned<G> {
-    guard: ManuallyDrop<G>,
-    lock: ManuallyDrop<Arc<RangeLock>>,
+pub(crate) struct Owned<G> {
+    pub(crate) guard: ManuallyDrop<G>,
+    pub(crate) lock: ManuallyDrop<Arc<RangeLock>>,
 }
 
 impl<G> Owned<G> {
-    fn new(guard: G, lock: Arc<RangeLock>) -> Self {
+    pub(crate) fn new(guard: G, lock: Arc<RangeLock>) -> Self {
         Self {
             guard: ManuallyDrop::new(guard),
             lock: ManuallyDrop::new(lock),
@@ -122,7 +227,7 @@ impl<G> Drop for Owned<G> {
 }
 
 /// The lock behind an `Arc`, for as long as a guard that is kept beside the `Arc`.
-fn lock_of(lock: &Arc<RangeLock>) -> &'static RangeLock {
+pub(crate) fn lock_of(lock: &Arc<RangeLock>) -> &'static RangeLock {
     // SAFETY: the heap keeps the lock in its place while the `Arc` lives, and every guard made from
     // this reference is kept in an `Owned` with a clone of the `Arc`, and dropped first.
     unsafe { &*Arc::as_ptr(lock) }
@@ -239,18 +344,10 @@ macro_rules! owned_methods {
 }
 
 impl OwnedReadGuard {
-    #[track_caller]
-    pub(crate) fn take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Self {
-        let guard = lock_of(lock).read(range);
+    /// A guard of `lock`, which it keeps alive from here on.
+    pub(crate) fn new(guard: ReadGuard<'static>, lock: &Arc<RangeLock>) -> Self {
         guard.disown();
         Self(Owned::new(guard, Arc::clone(lock)))
-    }
-
-    #[track_caller]
-    pub(crate) fn try_take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Option<Self> {
-        let guard = lock_of(lock).try_read(range)?;
-        guard.disown();
-        Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 
     owned_methods!("read");
@@ -281,18 +378,10 @@ impl OwnedReadGuard {
 }
 
 impl OwnedWriteGuard {
-    #[track_caller]
-    pub(crate) fn take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Self {
-        let guard = lock_of(lock).write(range);
+    /// A guard of `lock`, which it keeps alive from here on.
+    pub(crate) fn new(guard: WriteGuard<'static>, lock: &Arc<RangeLock>) -> Self {
         guard.disown();
         Self(Owned::new(guard, Arc::clone(lock)))
-    }
-
-    #[track_caller]
-    pub(crate) fn try_take(lock: &Arc<RangeLock>, range: impl RangeBounds<u64>) -> Option<Self> {
-        let guard = lock_of(lock).try_write(range)?;
-        guard.disown();
-        Some(Self(Owned::new(guard, Arc::clone(lock))))
     }
 
     owned_methods!("write");

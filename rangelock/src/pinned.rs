@@ -16,13 +16,19 @@
 //!
 //! Takes the tree's mutex, and whatever range is asked for.
 
+mod guard;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
+
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomPinned;
-use std::ops::{RangeBounds, RangeInclusive};
+use std::ops::RangeBounds;
 use std::pin::Pin;
 use std::time::Instant;
 
+use self::guard::HeldNode;
+pub use self::guard::{PinnedReadGuard, PinnedWriteGuard};
 use crate::layers::{Holding, Layers};
 use crate::mode::Mode;
 use crate::span::Span;
@@ -111,9 +117,7 @@ impl<'lock> RangeNode<'lock> {
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
     ) -> PinnedReadGuard<'node> {
-        PinnedReadGuard {
-            held: self.hold(Span::of(&range), Mode::Read),
-        }
+        PinnedReadGuard::new(self.hold(Span::of(&range), Mode::Read))
     }
 
     /// Waits for exclusive use of `range`; see [`RangeLock::write`](crate::RangeLock::write).
@@ -135,9 +139,7 @@ impl<'lock> RangeNode<'lock> {
         self: Pin<&'node mut Self>,
         range: impl RangeBounds<u64>,
     ) -> PinnedWriteGuard<'node> {
-        PinnedWriteGuard {
-            held: self.hold(Span::of(&range), Mode::Write),
-        }
+        PinnedWriteGuard::new(self.hold(Span::of(&range), Mode::Write))
     }
 
     /// Takes shared use of `range` if that needs no wait; see
@@ -162,7 +164,7 @@ impl<'lock> RangeNode<'lock> {
         range: impl RangeBounds<u64>,
     ) -> Option<PinnedReadGuard<'node>> {
         self.try_hold(Span::of(&range), Mode::Read)
-            .map(|held| PinnedReadGuard { held })
+            .map(PinnedReadGuard::new)
     }
 
     /// Takes exclusive use of `range` if that needs no wait; see
@@ -187,7 +189,7 @@ impl<'lock> RangeNode<'lock> {
         range: impl RangeBounds<u64>,
     ) -> Option<PinnedWriteGuard<'node>> {
         self.try_hold(Span::of(&range), Mode::Write)
-            .map(|held| PinnedWriteGuard { held })
+            .map(PinnedWriteGuard::new)
     }
 
     /// Waits for shared use of `range`, but gives up at `deadline`.
@@ -213,7 +215,7 @@ impl<'lock> RangeNode<'lock> {
         deadline: Instant,
     ) -> Option<PinnedReadGuard<'node>> {
         self.hold_until(Span::of(&range), Mode::Read, deadline)
-            .map(|held| PinnedReadGuard { held })
+            .map(PinnedReadGuard::new)
     }
 
     /// Waits for exclusive use of `range`, but gives up at `deadline`.
@@ -239,7 +241,7 @@ impl<'lock> RangeNode<'lock> {
         deadline: Instant,
     ) -> Option<PinnedWriteGuard<'node>> {
         self.hold_until(Span::of(&range), Mode::Write, deadline)
-            .map(|held| PinnedWriteGuard { held })
+            .map(PinnedWriteGuard::new)
     }
 
     #[track_caller]
@@ -256,10 +258,10 @@ impl<'lock> RangeNode<'lock> {
             let holding =
                 // SAFETY: as in `hold`.
                 unsafe { this.layers.lock_until(&this.node, span, mode, deadline, asker) }?;
-            this.ticket.set(asker.holds(span, mode));
+            this.ticket.set(this.layers.granted(asker, span, mode));
             this.holding.set(Some(holding));
         }
-        Some(HeldNode { node: this })
+        Some(HeldNode::new(this))
     }
 
     // Inlined even so, like the functions that it ends in: what is left of a pair that meets nobody
@@ -274,10 +276,10 @@ impl<'lock> RangeNode<'lock> {
             // SAFETY: the node is pinned, so it stays alive and in place until `drop`, which gives
             // the range back first; it is not linked, because what a guard left was given back.
             let holding = unsafe { this.layers.lock(&this.node, span, mode, asker) };
-            this.ticket.set(asker.holds(span, mode));
+            this.ticket.set(this.layers.granted(asker, span, mode));
             this.holding.set(Some(holding));
         }
-        HeldNode { node: this }
+        HeldNode::new(this)
     }
 
     #[inline(always)]
@@ -293,10 +295,10 @@ impl<'lock> RangeNode<'lock> {
             let asker = Asker::new(this.layers.id(), place());
             // SAFETY: as in `hold`.
             let holding = unsafe { this.layers.try_lock(&this.node, span, mode) }?;
-            this.ticket.set(asker.holds(span, mode));
+            this.ticket.set(this.layers.granted(asker, span, mode));
             this.holding.set(Some(holding));
         }
-        Some(HeldNode { node: this })
+        Some(HeldNode::new(this))
     }
 
     /// Gives back what a forgotten guard has left.
@@ -321,11 +323,23 @@ impl<'lock> RangeNode<'lock> {
         }
     }
 
-    fn range(&self) -> Option<RangeInclusive<u64>> {
+    fn span(&self) -> Option<Span> {
         // SAFETY: as in `release`.
         self.holding
             .get()
-            .map(|holding| unsafe { self.layers.span_of(holding) }.into())
+            .map(|holding| unsafe { self.layers.span_of(holding) })
+    }
+
+    /// What is held, to be changed in its place: a waker that runs meanwhile may panic, and then
+    /// `release` must find what is held by then.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the node as long as the result lives.
+    #[expect(clippy::mut_from_ref, reason = "see the safety section")]
+    unsafe fn holding_mut(&self) -> Option<&mut Holding> {
+        // SAFETY: passed on from the caller; cells give out no references of their own.
+        unsafe { &mut *self.holding.as_ptr() }.as_mut()
     }
 }
 
@@ -339,157 +353,5 @@ impl Drop for RangeNode<'_> {
 impl fmt::Debug for RangeNode<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RangeNode").finish_non_exhaustive()
-    }
-}
-
-/// A node whose range, if any, is held on behalf of a guard.
-struct HeldNode<'node> {
-    node: &'node RangeNode<'node>,
-}
-
-// SAFETY: the guard is the only user of the node for as long as it borrows it, and a node may be
-// used from any thread.
-unsafe impl Send for HeldNode<'_> {}
-// SAFETY: a shared guard can only be asked for its range, which is constant while it is held.
-unsafe impl Sync for HeldNode<'_> {}
-
-impl HeldNode<'_> {
-    fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.node.range()
-    }
-
-    fn disown(&self) {
-        self.node.ticket.get().disowned();
-    }
-}
-
-impl Drop for HeldNode<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.node.release();
-    }
-}
-
-/// Shared use of a range through a [`RangeNode`]; given back when dropped.
-///
-/// # Examples
-///
-/// ```
-/// use std::pin::pin;
-///
-/// let lock = rangelock::RangeLock::new();
-/// let node = pin!(lock.node());
-/// let guard = node.read(0..10);
-/// assert!(lock.try_read(0..10).is_some());
-/// # drop(guard);
-/// ```
-#[must_use = "the range is given back at once if the guard is dropped"]
-pub struct PinnedReadGuard<'node> {
-    held: HeldNode<'node>,
-}
-
-/// Exclusive use of a range through a [`RangeNode`]; given back when dropped.
-///
-/// # Examples
-///
-/// ```
-/// use std::pin::pin;
-///
-/// let lock = rangelock::RangeLock::new();
-/// let node = pin!(lock.node());
-/// let guard = node.write(0..10);
-/// assert!(lock.try_read(0..10).is_none());
-/// # drop(guard);
-/// ```
-#[must_use = "the range is given back at once if the guard is dropped"]
-pub struct PinnedWriteGuard<'node> {
-    held: HeldNode<'node>,
-}
-
-impl PinnedReadGuard<'_> {
-    /// The range held, or `None` if it was asked for no byte at all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::pin::pin;
-    ///
-    /// let lock = rangelock::RangeLock::new();
-    /// let node = pin!(lock.node());
-    /// assert_eq!(node.read(..10).range(), Some(0..=9));
-    /// ```
-    #[must_use]
-    pub fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.held.range()
-    }
-
-    /// Says that the guard is about to be sent to another thread: see
-    /// [`ReadGuard::disown`](crate::ReadGuard::disown).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::pin::pin;
-    ///
-    /// let lock = rangelock::RangeLock::new();
-    /// let node = pin!(lock.node());
-    /// let guard = node.read(0..10);
-    /// guard.disown();
-    /// std::thread::scope(|scope| scope.spawn(|| drop(guard)).join()).unwrap();
-    /// ```
-    pub fn disown(&self) {
-        self.held.disown();
-    }
-}
-
-impl PinnedWriteGuard<'_> {
-    /// The range held, or `None` if it was asked for no byte at all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::pin::pin;
-    ///
-    /// let lock = rangelock::RangeLock::new();
-    /// let node = pin!(lock.node());
-    /// assert_eq!(node.write(..10).range(), Some(0..=9));
-    /// ```
-    #[must_use]
-    pub fn range(&self) -> Option<RangeInclusive<u64>> {
-        self.held.range()
-    }
-
-    /// Says that the guard is about to be sent to another thread: see
-    /// [`ReadGuard::disown`](crate::ReadGuard::disown).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::pin::pin;
-    ///
-    /// let lock = rangelock::RangeLock::new();
-    /// let node = pin!(lock.node());
-    /// let guard = node.write(0..10);
-    /// guard.disown();
-    /// std::thread::scope(|scope| scope.spawn(|| drop(guard)).join()).unwrap();
-    /// ```
-    pub fn disown(&self) {
-        self.held.disown();
-    }
-}
-
-impl fmt::Debug for PinnedReadGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PinnedReadGuard")
-            .field(&self.range())
-            .finish()
-    }
-}
-
-impl fmt::Debug for PinnedWriteGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PinnedWriteGuard")
-            .field(&self.range())
-            .finish()
     }
 }

@@ -8,16 +8,28 @@ use super::{Holding, Layers, Way};
 use crate::mode::Mode;
 use crate::slots::Departure;
 use crate::span::Span;
-use crate::tree::{self, Nobody, Node};
+use crate::tree::{self, LazyNode, Nobody, Node};
+
+/// Where the node comes from, if a change needs one: from where the holder's own would have come,
+/// for it goes back there.
+#[derive(Clone, Copy)]
+pub(crate) enum NodeSource<'node> {
+    /// That of movable guards. May allocate.
+    Pool,
+    /// The caller's own. It stays where it is until the range was given back, and is not linked
+    /// unless it is what is held.
+    Pinned(&'node LazyNode),
+}
 
 impl Layers {
     /// Turns exclusive use into shared use; no writer comes between.
     ///
     /// # Safety
     ///
-    /// The holding came from a function above, of this lock, is for writing, and was not given back
-    /// since. The same holds in all that follow, but for the mode.
-    pub(crate) unsafe fn downgrade(&self, holding: &mut Holding) {
+    /// The holding came from a function of this lock, is for writing, and was not given back since;
+    /// the source is of the kind that it came from. The same holds in all that follow, but for the
+    /// mode.
+    pub(crate) unsafe fn downgrade(&self, holding: &mut Holding, source: NodeSource<'_>) {
         // SAFETY: passed on from the caller.
         let span = unsafe { self.span_of(*holding) };
         // SAFETY: passed on from the caller; a reader excludes nobody whom a writer does not.
@@ -25,7 +37,7 @@ impl Layers {
             return;
         }
         // SAFETY: passed on from the caller.
-        let node = unsafe { self.linked(holding) };
+        let node = unsafe { self.linked(holding, source) };
         match self.way {
             // SAFETY: passed on from the caller.
             Way::SlotsFirst => unsafe { self.tree.downgrade(&self.slots, node) },
@@ -39,7 +51,7 @@ impl Layers {
     /// # Safety
     ///
     /// As for [`downgrade`](Self::downgrade), for reading.
-    pub(crate) unsafe fn try_upgrade(&self, holding: &mut Holding) -> bool {
+    pub(crate) unsafe fn try_upgrade(&self, holding: &mut Holding, source: NodeSource<'_>) -> bool {
         if let tree::Holding::Outside(mut place) = holding.stands() {
             // SAFETY: passed on from the caller.
             if unsafe { self.slots.try_upgrade_alone(&mut place) } {
@@ -48,7 +60,7 @@ impl Layers {
             }
         }
         // SAFETY: passed on from the caller.
-        let node = unsafe { self.linked(holding) };
+        let node = unsafe { self.linked(holding, source) };
         match self.way {
             // SAFETY: passed on from the caller.
             Way::SlotsFirst => unsafe { self.tree.try_upgrade(&self.slots, node) },
@@ -62,7 +74,7 @@ impl Layers {
     /// # Safety
     ///
     /// As for [`downgrade`](Self::downgrade), in either mode.
-    pub(crate) unsafe fn shrink(&self, holding: &mut Holding, part: Span) {
+    pub(crate) unsafe fn shrink(&self, holding: &mut Holding, part: Span, source: NodeSource<'_>) {
         // SAFETY: passed on from the caller.
         let mode = unsafe { self.mode_of(*holding) };
         // SAFETY: passed on from the caller; a part excludes nobody whom the whole does not.
@@ -70,7 +82,7 @@ impl Layers {
             return;
         }
         // SAFETY: passed on from the caller.
-        let node = unsafe { self.linked(holding) };
+        let node = unsafe { self.linked(holding, source) };
         match self.way {
             // SAFETY: passed on from the caller.
             Way::SlotsFirst => unsafe { self.tree.shrink(&self.slots, node, part) },
@@ -87,7 +99,7 @@ impl Layers {
     /// As for [`downgrade`](Self::downgrade), in either mode.
     pub(crate) unsafe fn split(&self, holding: &mut Holding, at: u64) -> Holding {
         // SAFETY: passed on from the caller.
-        let node = unsafe { self.linked(holding) };
+        let node = unsafe { self.linked(holding, NodeSource::Pool) };
         Holding::node(match self.way {
             // SAFETY: passed on from the caller.
             Way::SlotsFirst => unsafe { self.tree.split_pooled(&self.slots, node, at) },
@@ -129,17 +141,27 @@ impl Layers {
     /// # Safety
     ///
     /// As for [`downgrade`](Self::downgrade), in either mode.
-    unsafe fn linked(&self, holding: &mut Holding) -> NonNull<Node> {
+    unsafe fn linked(&self, holding: &mut Holding, source: NodeSource<'_>) -> NonNull<Node> {
         let place = match holding.stands() {
             tree::Holding::Linked(node) => return node,
             tree::Holding::Outside(place) => place,
         };
         let (span, mode) = (self.slots.span_of(place), self.slots.mode_of(place));
         let mut departure = Departure::Unnoticed;
-        let node = self.tree.adopt_pooled(&self.slots, span, mode, || {
+        let withdraw = || {
             // SAFETY: passed on from the caller; the node holds the range from here on.
             departure = unsafe { self.slots.release(place) };
-        });
+        };
+        let node = match source {
+            NodeSource::Pool => self.tree.adopt_pooled(&self.slots, span, mode, withdraw),
+            NodeSource::Pinned(node) => {
+                let node = node.request(span, mode);
+                // SAFETY: the caller's node stays where it is (see `NodeSource`), and is not
+                // linked, for what is held is a place.
+                unsafe { self.tree.adopt(&self.slots, node, withdraw) };
+                node
+            }
+        };
         // First, as above.
         *holding = Holding::node(node);
         // Who waited for the place counts the node. But a stand-in for it is in the way now.

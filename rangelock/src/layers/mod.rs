@@ -19,8 +19,11 @@ use crate::probe::Probe;
 use crate::slots::{Departure, Division, Growth, Place, Rebuild, SlotTable};
 use crate::span::Span;
 use crate::sync::{Mutex, const_unless_modelled};
-use crate::tree::{self, Census, Node, Standing, TreeCounters, TreeLock};
-use crate::watch::{LockId, Shapes, Woken};
+use crate::tally::Tally;
+use crate::tree::{self, Census, FEW_STAND_INS, Node, Standing, TreeCounters, TreeLock};
+use crate::watch::{Asker, LockId, Shapes, Ticket, Woken};
+
+pub(crate) use self::change::NodeSource;
 
 /// Where a granted request stands: linked into the tree, or in a shard.
 ///
@@ -101,9 +104,6 @@ where
     }
 }
 
-/// So many holders, or an eighth of all, are likely to find no slot in a larger level.
-const FEW_STAND_INS: usize = 8;
-
 /// Whether requests are offered to the slots first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -118,6 +118,7 @@ pub(crate) struct Layers {
     way: Way,
     /// Held by whoever finds out where to append.
     appending: Mutex<()>,
+    tally: Tally,
 }
 
 // A lock protects no data of its own, and no code of others runs while it is in between two states.
@@ -132,6 +133,7 @@ impl Layers {
                 tree: TreeLock::new(),
                 way: Way::SlotsFirst,
                 appending: Mutex::new(()),
+                tally: Tally::new(),
             }
         }
 
@@ -141,6 +143,7 @@ impl Layers {
                 tree: TreeLock::new(),
                 way: Way::TreeOnly,
                 appending: Mutex::new(()),
+                tally: Tally::new(),
             }
         }
     }
@@ -215,6 +218,7 @@ impl Layers {
     fn rebuild(&self, rebuild: Rebuild) {
         let mut held = 0;
         self.slots.visit(|_, _| held += 1);
+        // Of many holders in a larger level about an eighth find no slot.
         let spare = FEW_STAND_INS + held / 8;
         let mut shapes = Shapes::UNSEEN;
         self.tree.while_frozen(&self.slots, spare, |linked, adopt| {
@@ -249,6 +253,29 @@ impl Layers {
             self.rebuild(rebuild);
         }
         self.tree.reserve(ranges - in_slots + in_slots.div_ceil(8));
+    }
+
+    // ---- Observers ------------------------------------------------------------------------------
+
+    /// Notes that the calling thread was granted a range. No mutex is held. Locks: that of the
+    /// observers' registry.
+    #[inline(always)]
+    pub(crate) fn granted(&self, asker: Asker, span: Span, mode: Mode) -> Ticket {
+        self.tally.count(span);
+        asker.holds(span, mode)
+    }
+
+    /// Notes that a task was granted a range: what it holds belongs to no thread.
+    #[inline(always)]
+    pub(crate) fn granted_to_task(&self, span: Span) -> Ticket {
+        self.tally.count(span);
+        Ticket::NOBODY
+    }
+
+    /// How many ranges were granted so far.
+    #[cfg(all(not(any(loom, shuttle)), feature = "grant_counter"))]
+    pub(crate) fn grants(&self) -> u64 {
+        self.tally.total()
     }
 
     // ---- Looking on -----------------------------------------------------------------------------

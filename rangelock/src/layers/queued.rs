@@ -134,12 +134,8 @@ impl Layers {
     where
         Holding: From<tree::Holding<O::Place>>,
     {
-        let mut enqueued = Vec::new();
-        let waiting =
-            (self.tree).enqueue_many_pooled(outside, requests, asker.limited(), &mut enqueued);
-        // Never: a wait with a limit ends.
-        let waiting = waiting.unwrap_or_else(|deadlock| deadlock.report());
-        let mut enqueued = enqueued.into_iter().map(Enqueued::from);
+        let (enqueued, waiting) = self.enqueue_many_in_tree(outside, requests, asker);
+        let mut enqueued = enqueued.into_iter();
         let mut granted = Vec::with_capacity(requests.len());
         for request in &mut enqueued {
             match request {
@@ -147,7 +143,9 @@ impl Layers {
                 Enqueued::Waiting(node) => {
                     // SAFETY: the request was made by this call and waits.
                     if !unsafe { self.tree.wait_until(outside, node, deadline) } {
-                        self.give_up(granted.into_iter().map(Enqueued::Held).chain(enqueued));
+                        let others = granted.into_iter().map(Enqueued::Held).chain(enqueued);
+                        // SAFETY: they were made by this call, and are not used any more.
+                        unsafe { self.give_up(others) };
                         waiting.over(Outcome::TimedOut);
                         return None;
                     }
@@ -160,15 +158,50 @@ impl Layers {
     }
 
     /// Ends requests that their maker does not want any more.
-    fn give_up(&self, requests: impl Iterator<Item = Enqueued>) {
+    ///
+    /// # Safety
+    ///
+    /// They are requests of this lock, were not given back, and are not used any more.
+    pub(crate) unsafe fn give_up(&self, requests: impl Iterator<Item = Enqueued>) {
         for request in requests {
             match request {
-                // SAFETY: the caller made the request, and does not use it any more.
+                // SAFETY: passed on from the caller.
                 Enqueued::Held(holding) => unsafe { self.unlock_pooled(holding) },
                 // SAFETY: as above.
                 Enqueued::Waiting(node) => unsafe { self.cancel(node) },
             }
         }
+    }
+
+    /// Gives all requests, which share no byte, their places in the order at one moment, without
+    /// waiting for them. Observers take them for waiting as long as the second part of the result
+    /// lives.
+    pub(crate) fn enqueue_many(
+        &self,
+        requests: &[(Span, Mode)],
+        asker: Asker,
+    ) -> (Vec<Enqueued>, Waiting) {
+        match self.way {
+            Way::SlotsFirst => self.enqueue_many_in_tree(&self.slots, requests, asker),
+            Way::TreeOnly => self.enqueue_many_in_tree(&Nobody, requests, asker),
+        }
+    }
+
+    fn enqueue_many_in_tree<O: Outside>(
+        &self,
+        outside: &O,
+        requests: &[(Span, Mode)],
+        asker: Asker,
+    ) -> (Vec<Enqueued>, Waiting)
+    where
+        Holding: From<tree::Holding<O::Place>>,
+    {
+        let mut enqueued = Vec::new();
+        let waiting =
+            (self.tree).enqueue_many_pooled(outside, requests, asker.limited(), &mut enqueued);
+        // Never: a wait with a limit ends.
+        let waiting = waiting.unwrap_or_else(|deadlock| deadlock.report());
+        (enqueued.into_iter().map(Enqueued::from).collect(), waiting)
     }
 
     /// Takes all requests, which share no byte, if none of them has to wait.

@@ -283,4 +283,25 @@ impl TreeLock {
         withdraw();
         node
     }
+
+    /// Like [`adopt_pooled`](Self::adopt_pooled), for the range requested in a node of the
+    /// caller's.
+    ///
+    /// # Safety
+    ///
+    /// As for [`lock`](Self::lock).
+    #[cold]
+    pub(crate) unsafe fn adopt<O: Outside>(
+        &self,
+        outside: &O,
+        node: NonNull<Node>,
+        withdraw: impl FnOnce(),
+    ) {
+        let mut state = self.state.lock();
+        // SAFETY: the caller keeps the node alive.
+        outside.close(unsafe { node.as_ref() }.span());
+        // SAFETY: passed on from the caller.
+        unsafe { state.adopt(node, Standing::Granted) };
+        withdraw();
+    }
 }

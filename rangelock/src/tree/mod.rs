@@ -203,6 +203,7 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, Stopwatch, const_unles
 use crate::watch::{LockId, Woken};
 
 pub(crate) use self::inspect::{Census, TreeCounters};
+pub(crate) use self::moved::FEW_STAND_INS;
 pub(crate) use self::node::{LazyNode, Node, Standing};
 pub(crate) use self::outside::{Nobody, Notice, Outside};
 pub(crate) use self::queue::Enqueued;

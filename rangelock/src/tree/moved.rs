@@ -15,6 +15,9 @@ use crate::mode::Mode;
 use crate::span::Span;
 use crate::watch::Woken;
 
+/// So many holders are likely to find no slot in another level.
+pub(crate) const FEW_STAND_INS: usize = 8;
+
 impl TreeLock {
     /// Runs `change` while nobody can enter or leave the tree, and then links a stand-in for each
     /// holder that `change` passes on to its second argument, and whose span it has closed for that
@@ -27,13 +30,19 @@ impl TreeLock {
         spare: usize,
         change: impl FnOnce(&mut dyn Iterator<Item = Span>, &mut dyn FnMut(Span, Mode)),
     ) {
-        let mut moved: Vec<(Span, Mode)> = Vec::with_capacity(spare);
+        // Most often these are enough, so that a table that changes to and fro allocates nothing.
+        let (mut few, mut count) = ([None; FEW_STAND_INS], 0);
+        let mut more = Vec::with_capacity(spare.saturating_sub(FEW_STAND_INS));
         let mut state = self.lock_with_nodes(spare);
         state.unlist_all(outside);
         change(&mut state.tree.iter().map(Node::span), &mut |span, mode| {
-            moved.push((span, mode));
+            match few.get_mut(count) {
+                Some(place) => *place = Some((span, mode)),
+                None => more.push((span, mode)),
+            }
+            count += 1;
         });
-        for (span, mode) in moved {
+        for (span, mode) in few.into_iter().flatten().chain(more) {
             let node = state.pool.take_or_grow();
             // SAFETY: nodes of the pool live as long as the lock, and this one is not in use.
             unsafe { node.as_ref() }.request(span, mode);

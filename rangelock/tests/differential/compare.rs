@@ -215,10 +215,10 @@ impl Comparison<'_> {
         let wanted = parts(bounds, purpose);
         let expected = !self.oracle.would_wait(&wanted);
         let name = self.next_name;
-        let kind = match patience {
-            Patience::Try => kind,
-            // Only the everyday guard has timeouts.
-            _ => Kind::Guard,
+        let kind = match (patience, kind) {
+            // Nodes have deadlines, but no timeouts.
+            (Patience::Zero | Patience::Short, Kind::Node) => Kind::Guard,
+            (_, kind) => kind,
         };
         let answer = self.subject.attempt(name, bounds, purpose, kind, patience);
         assert_eq!(answer, expected, "{step}");

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use rangelock::{
-    Access, Granule, ManyGuard, OwnedReadGuard, OwnedWriteGuard, RangeLock, RangeNode, ReadFuture,
-    ReadGuard, WriteFuture, WriteGuard,
+    Access, Granule, ManyGuard, OwnedReadFuture, OwnedReadGuard, OwnedWriteFuture, OwnedWriteGuard,
+    RangeLock, RangeNode, ReadFuture, ReadGuard, WriteFuture, WriteGuard,
 };
 
 use crate::operation::{Bounds, Kind, Make, Patience, Use};
@@ -51,6 +51,8 @@ pub(crate) struct Subject<'lock> {
 enum Hand<'lock> {
     Reading(Pin<Box<ReadFuture<'lock>>>, Arc<Wakes>),
     Writing(Pin<Box<WriteFuture<'lock>>>, Arc<Wakes>),
+    OwnedReading(OwnedReadFuture, Arc<Wakes>),
+    OwnedWriting(OwnedWriteFuture, Arc<Wakes>),
     Read(ReadGuard<'lock>),
     Write(WriteGuard<'lock>),
     OwnedRead(OwnedReadGuard),
@@ -71,10 +73,14 @@ impl Wake for Wakes {
 }
 
 impl<'lock> Hand<'lock> {
-    fn future(lock: &'lock RangeLock, bounds: Bounds, purpose: Use) -> Self {
-        match purpose {
-            Use::Read => Self::Reading(Box::pin(lock.read_async(bounds)), Arc::default()),
-            Use::Write => Self::Writing(Box::pin(lock.write_async(bounds)), Arc::default()),
+    /// Every other one owns its lock.
+    fn future(lock: &'lock Arc<RangeLock>, name: Name, bounds: Bounds, purpose: Use) -> Self {
+        let wakes = Arc::default();
+        match (purpose, name % 2) {
+            (Use::Read, 0) => Self::Reading(Box::pin(lock.read_async(bounds)), wakes),
+            (Use::Write, 0) => Self::Writing(Box::pin(lock.write_async(bounds)), wakes),
+            (Use::Read, _) => Self::OwnedReading(lock.read_owned_async(bounds), wakes),
+            (Use::Write, _) => Self::OwnedWriting(lock.write_owned_async(bounds), wakes),
         }
     }
 
@@ -92,14 +98,33 @@ impl<'lock> Hand<'lock> {
                 Poll::Ready(guard) => Self::Write(guard),
                 Poll::Pending => Self::Writing(future, wakes),
             },
+            Self::OwnedReading(mut future, _) => match Pin::new(&mut future).poll(&mut context) {
+                Poll::Ready(guard) => Self::OwnedRead(guard),
+                Poll::Pending => Self::OwnedReading(future, wakes),
+            },
+            Self::OwnedWriting(mut future, _) => match Pin::new(&mut future).poll(&mut context) {
+                Poll::Ready(guard) => Self::OwnedWrite(guard),
+                Poll::Pending => Self::OwnedWriting(future, wakes),
+            },
             guard => guard,
         }
     }
 
-    fn state(&self) -> State {
+    /// Of a future: what counts how often the waker of the last poll was used.
+    fn wakes(&self) -> Option<&Wakes> {
         match self {
-            Self::Reading(..) | Self::Writing(..) => State::Waiting,
-            _ => State::Held,
+            Self::Reading(_, wakes)
+            | Self::Writing(_, wakes)
+            | Self::OwnedReading(_, wakes)
+            | Self::OwnedWriting(_, wakes) => Some(wakes),
+            _ => None,
+        }
+    }
+
+    fn state(&self) -> State {
+        match self.wakes() {
+            Some(_) => State::Waiting,
+            None => State::Held,
         }
     }
 }
@@ -107,7 +132,7 @@ impl<'lock> Hand<'lock> {
 impl<'lock> Subject<'lock> {
     /// Makes a future and polls it.
     pub(crate) fn request(&mut self, name: Name, bounds: Bounds, purpose: Use) -> State {
-        let hand = Hand::future(self.lock, bounds, purpose);
+        let hand = Hand::future(self.lock, name, bounds, purpose);
         self.keep_polled(name, hand)
     }
 
@@ -130,15 +155,15 @@ impl<'lock> Subject<'lock> {
 
     /// How often the waker of the last poll was used.
     pub(crate) fn wakes(&self, name: Name) -> u32 {
-        match &self.hands[&name] {
-            Hand::Reading(_, wakes) | Hand::Writing(_, wakes) => wakes.0.load(Relaxed),
-            _ => 0,
-        }
+        let wakes = self.hands[&name].wakes();
+        wakes.map_or(0, |wakes| wakes.0.load(Relaxed))
     }
 
     /// Makes a future that is never polled.
     pub(crate) fn abandon(&self, bounds: Bounds, purpose: Use) {
-        drop(Hand::future(self.lock, bounds, purpose));
+        for name in 0..2 {
+            drop(Hand::future(self.lock, name, bounds, purpose));
+        }
     }
 
     /// Whether nobody is in the way.
@@ -179,15 +204,9 @@ impl<'lock> Subject<'lock> {
     ) -> bool {
         let hand = match patience {
             Patience::Try => self.attempt_at_once(bounds, purpose, kind),
-            Patience::Zero => self.attempt_for(bounds, purpose, Duration::ZERO),
-            Patience::Short => self.attempt_for(bounds, purpose, Duration::from_micros(1)),
-            Patience::Past => {
-                let deadline = Instant::now();
-                match purpose {
-                    Use::Read => self.lock.try_read_until(bounds, deadline).map(Hand::Read),
-                    Use::Write => self.lock.try_write_until(bounds, deadline).map(Hand::Write),
-                }
-            }
+            Patience::Zero => self.attempt_for(bounds, purpose, kind, Duration::ZERO),
+            Patience::Short => self.attempt_for(bounds, purpose, kind, Duration::from_micros(1)),
+            Patience::Past => self.attempt_until(bounds, purpose, kind, Instant::now()),
         };
         let is_granted = hand.is_some();
         self.hands.extend(hand.map(|hand| (name, hand)));
@@ -212,10 +231,57 @@ impl<'lock> Subject<'lock> {
         }
     }
 
-    fn attempt_for(&self, bounds: Bounds, purpose: Use, timeout: Duration) -> Option<Hand<'lock>> {
-        match purpose {
-            Use::Read => self.lock.try_read_for(bounds, timeout).map(Hand::Read),
-            Use::Write => self.lock.try_write_for(bounds, timeout).map(Hand::Write),
+    fn attempt_for(
+        &self,
+        bounds: Bounds,
+        purpose: Use,
+        kind: Kind,
+        timeout: Duration,
+    ) -> Option<Hand<'lock>> {
+        let lock = self.lock;
+        match (kind, purpose) {
+            (Kind::Guard, Use::Read) => lock.try_read_for(bounds, timeout).map(Hand::Read),
+            (Kind::Guard, Use::Write) => lock.try_write_for(bounds, timeout).map(Hand::Write),
+            (Kind::Owned, Use::Read) => {
+                (lock.try_read_owned_for(bounds, timeout)).map(Hand::OwnedRead)
+            }
+            (Kind::Owned, Use::Write) => {
+                (lock.try_write_owned_for(bounds, timeout)).map(Hand::OwnedWrite)
+            }
+            (Kind::Node, _) => unreachable!("a node has no timeouts"),
+        }
+    }
+
+    fn attempt_until(
+        &self,
+        bounds: Bounds,
+        purpose: Use,
+        kind: Kind,
+        deadline: Instant,
+    ) -> Option<Hand<'lock>> {
+        let lock = self.lock;
+        match (kind, purpose) {
+            (Kind::Guard, Use::Read) => lock.try_read_until(bounds, deadline).map(Hand::Read),
+            (Kind::Guard, Use::Write) => lock.try_write_until(bounds, deadline).map(Hand::Write),
+            (Kind::Owned, Use::Read) => {
+                (lock.try_read_owned_until(bounds, deadline)).map(Hand::OwnedRead)
+            }
+            (Kind::Owned, Use::Write) => {
+                (lock.try_write_owned_until(bounds, deadline)).map(Hand::OwnedWrite)
+            }
+            (Kind::Node, purpose) => {
+                let mut node = Box::pin(lock.node());
+                let held = node.as_mut();
+                match purpose {
+                    Use::Read => held
+                        .try_read_until(bounds, deadline)
+                        .map(std::mem::forget)?,
+                    Use::Write => held
+                        .try_write_until(bounds, deadline)
+                        .map(std::mem::forget)?,
+                }
+                Some(Hand::Node(node))
+            }
         }
     }
 

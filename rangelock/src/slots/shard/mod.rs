@@ -33,8 +33,14 @@ const TOO_MANY: u32 = LISTED / 2;
 /// So many times in a row somebody must find himself alone in a crowded shard before it is
 /// uncrowded: the price of two threads that take turns in one shard is paid once in so many pairs.
 const CALM_ARRIVALS: u32 = 16;
-/// So many times more often than not somebody must find another one here before the table grows.
-const PRESSING_ARRIVALS: u32 = 256;
+/// Somebody who finds another one here counts for so many who find nobody. The table helps those
+/// who meet in more than one of so many arrivals: to move a cache line costs as much as many pairs
+/// that meet nobody. With equal weights two threads that meet half of the time made a random walk
+/// of it: the table grew after five thousand pairs, or after three million.
+const MEETING_WEIGHT: u32 = 8;
+/// By so much meetings must outweigh the other arrivals before the table grows: 128 meetings at
+/// least.
+const PRESSING: u32 = 128 * MEETING_WEIGHT;
 const PRESSURE_UNIT: u32 = 1 << 16;
 const CALM_MASK: u32 = PRESSURE_UNIT - 1;
 
@@ -322,7 +328,7 @@ impl Shard {
             Company::Nobody => {
                 pressure.saturating_sub(1) * PRESSURE_UNIT + (calm + 1).min(CALM_ARRIVALS)
             }
-            _ => (pressure + 1).min(PRESSING_ARRIVALS) * PRESSURE_UNIT,
+            _ => (pressure + MEETING_WEIGHT).min(PRESSING) * PRESSURE_UNIT,
         };
         self.mood.store(now, Relaxed);
     }
@@ -356,15 +362,21 @@ impl Shard {
     /// forgotten.
     #[inline]
     pub(super) fn is_pressing(&self) -> bool {
-        let pressing = self.mood.load(Relaxed) / PRESSURE_UNIT >= PRESSING_ARRIVALS;
+        let pressing = self.mood.load(Relaxed) / PRESSURE_UNIT >= PRESSING;
         if pressing {
             self.mood.store(0, Relaxed);
         }
         pressing
     }
 
-    /// Forgets how calm it was.
+    /// Forgets how calm it was, and not how often others were met: threads that meet now and then
+    /// may change between the two states again and again.
     fn stay_crowded(&self) {
+        self.mood
+            .store(self.mood.load(Relaxed) & !CALM_MASK, Relaxed);
+    }
+
+    fn forget_mood(&self) {
         self.mood.store(0, Relaxed);
     }
 

@@ -2,6 +2,10 @@
 //!
 //! Everything here is done under the tree's mutex. Takes no lock.
 
+#[cfg(all(test, loom))]
+#[path = "tests/loom.rs"]
+mod loom_tests;
+
 use super::{Held, RETIRED, Shard};
 use crate::slots::word::Word;
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -20,11 +24,12 @@ impl Shard {
         fence_after_announcing();
         match move_word(&self.head) {
             Some(word) => move_out(Held::InHead(word)),
-            // Relaxed: if somebody is just trying to uncrowd the shard, this head will never be
-            // known to be left, and the level not be used again.
+            // Nobody holds it, nor will: it is crowded, and whoever tries to change that finds
+            // `RETIRED`. If somebody is at it just now, he takes his own bit away in the end, and
+            // what stays is `LEFT`; the shard is not deserted before that. Relaxed: no data is
+            // handed over.
             None => {
-                let (crowded, left) = (Word::FLAGGED.bits(), Word::LEFT.bits());
-                let _ = self.head.compare_exchange(crowded, left, Relaxed, Relaxed);
+                self.head.fetch_or(Word::LEFT.bits(), Relaxed);
             }
         }
         for slot in &self.slots {
@@ -53,7 +58,7 @@ impl Shard {
         self.nodes.store(RETIRED, Relaxed);
         // An RMW, as at the end of `uncrowd`.
         self.head.swap(Word::FLAGGED.bits(), AcqRel);
-        self.stay_crowded();
+        self.forget_mood();
     }
 
     /// Takes newcomers in again.

@@ -422,6 +422,26 @@ fn a_shard_is_pressing_once_requests_have_met_there_again_and_again() {
     release(company);
 }
 
+/// Two threads in a loop find each other about half of the time: that must not be a matter of luck.
+#[test]
+fn a_shard_is_pressing_if_others_are_met_now_and_then_and_not_if_rarely() {
+    let is_pressing_after = |alone: usize| {
+        let shard = Shard::new();
+        (0..10_000).any(|_| {
+            for _ in 0..alone {
+                release(attempt(&shard, &unit(1)).unwrap());
+            }
+            let company = attempt(&shard, &unit(1)).unwrap();
+            release(attempt(&shard, &unit(2)).unwrap());
+            release(company);
+            shard.is_pressing()
+        })
+    };
+    assert!(is_pressing_after(0));
+    assert!(is_pressing_after(3));
+    assert!(!is_pressing_after(30));
+}
+
 #[test]
 fn a_table_lets_a_lone_holder_in_again_when_its_crowd_is_gone() {
     let granule = Granule::from_len(16).unwrap();

@@ -18,10 +18,14 @@ const SLOW_FACTOR: u32 = 10;
 const SLOW_PROPTEST_CASES: u32 = 256 * SLOW_FACTOR;
 /// Random schedules cost little and find more the more there are.
 const SLOW_SHUTTLE_FACTOR: u32 = 50;
+/// Damaged images that the slow tier makes: less than an hour with two processors.
+const SLOW_MUTATED_IMAGES: u32 = 1_000_000;
 /// A model of a design has some five times as many orders of steps with each more.
 const SLOW_MORE_PREEMPTIONS: u32 = 1;
-/// How often the slow tier runs the fuzz target: about two minutes.
+/// How often the slow tier runs the fuzz target, and for how long at most: on two cores that others
+/// use too it was 80 runs a second.
 const FUZZ_RUNS: u32 = 300_000;
+const FUZZ_SECONDS: u32 = 300;
 
 /// One run of cargo.
 pub(crate) struct Step {
@@ -80,6 +84,7 @@ pub(crate) fn steps(tier: Tier) -> Vec<Step> {
             set("PROPTEST_CASES", SLOW_PROPTEST_CASES);
             set("DAXFS_STRESS_FACTOR", SLOW_FACTOR);
             set("RANGELOCK_SHUTTLE_FACTOR", SLOW_SHUTTLE_FACTOR);
+            set("DAXFS_MUTATED_IMAGES", SLOW_MUTATED_IMAGES);
             set("DAXFS_MORE_PREEMPTIONS", SLOW_MORE_PREEMPTIONS);
         }
         steps.extend([
@@ -186,6 +191,7 @@ fn fuzz() -> Step {
         "rangelock/tests/differential/corpus".to_owned(),
         "--".to_owned(),
         format!("-runs={FUZZ_RUNS}"),
+        format!("-max_total_time={FUZZ_SECONDS}"),
         "-max_len=600".to_owned(),
         "-create_missing_dirs=1".to_owned(),
     ]);

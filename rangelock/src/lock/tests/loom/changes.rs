@@ -1,7 +1,7 @@
 //! What must hold in every schedule while requests give up or change what they hold.
 //!
 //! On the ways that lead past the tree: the tree has models of its own for each of these
-//! (`tree/tests/loom`). Movable guards only, since only they can do all of it.
+//! (`tree/tests/loom`). Each says itself whether its guards are movable or pinned.
 
 use std::future::Future;
 use std::pin::pin;
@@ -46,6 +46,11 @@ models! {
     a_moved_holder_can_change_what_it_holds
     appenders_get_bytes_of_their_own
     an_appender_lets_those_pass_whom_it_kept_waiting
+    a_pinned_writer_that_becomes_a_reader_admits_no_writer
+    a_pinned_reader_that_becomes_a_writer_is_alone
+    what_is_given_back_of_a_pinned_range_can_be_had
+    a_moved_pinned_holder_can_change_what_it_holds
+    a_future_of_several_gets_them_all_or_leaves_nothing_behind
 }
 
 fn setting(way: Way) -> Setting {
@@ -189,6 +194,80 @@ fn a_moved_holder_can_change_what_it_holds(setting: Setting) {
             drop(guard);
             other.join().unwrap();
         });
+    });
+}
+
+fn a_pinned_writer_that_becomes_a_reader_admits_no_writer(setting: Setting) {
+    two_threads(setting, |shared| {
+        let node = pin!(shared.lock.node());
+        let guard = node.write(1..=1);
+        let other = spawn(shared, |shared| shared.write(0, 1, || ()));
+        shared.change(1, 1);
+        let guard = guard.downgrade();
+        shared.look(1, 1);
+        drop(guard);
+        other.join().unwrap();
+    });
+}
+
+/// Unless it is alone in its shard, its own node is linked while the other one looks around.
+fn a_pinned_reader_that_becomes_a_writer_is_alone(setting: Setting) {
+    two_threads(setting, |shared| {
+        let node = pin!(shared.lock.node());
+        let guard = node.read(1..=1);
+        let other = spawn(shared, |shared| shared.read(0, 1, || ()));
+        match guard.try_upgrade() {
+            Ok(_guard) => shared.change(1, 1),
+            Err(_guard) => shared.look(1, 1),
+        }
+        other.join().unwrap();
+    });
+}
+
+fn what_is_given_back_of_a_pinned_range_can_be_had(setting: Setting) {
+    two_threads(setting, |shared| {
+        let node = pin!(shared.lock.node());
+        let mut guard = node.write(0..=1);
+        let other = spawn(shared, |shared| shared.write(0, 0, || ()));
+        shared.change(0, 1);
+        guard.shrink_to(1..=1);
+        other.join().unwrap();
+        shared.change(1, 1);
+        drop(guard);
+    });
+}
+
+fn a_moved_pinned_holder_can_change_what_it_holds(setting: Setting) {
+    two_threads(setting, |shared| {
+        shared.read(2, 2, || {
+            let node = pin!(shared.lock.node());
+            let guard = node.write(1..=1);
+            let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+            shared.lock.reserve(9);
+            let guard = guard.downgrade();
+            shared.look(1, 1);
+            drop(guard);
+            other.join().unwrap();
+        });
+    });
+}
+
+fn a_future_of_several_gets_them_all_or_leaves_nothing_behind(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| {
+            let wanted = [0, 1].map(|byte| (byte..=byte, Access::Write));
+            let mut future = pin!(shared.lock.lock_many_async(wanted));
+            let mut context = Context::from_waker(Waker::noop());
+            for _ in 0..2 {
+                if let Poll::Ready(_guard) = future.as_mut().poll(&mut context) {
+                    shared.change(0, 1);
+                    return;
+                }
+            }
+        });
+        shared.write(1, 1, || ());
+        other.join().unwrap();
+        assert!(shared.try_write(0, 1, || ()), "nobody is left");
     });
 }
 
