@@ -298,6 +298,11 @@ impl Layers {
         self.tree.counters()
     }
 
+    /// What the lock has allocated. Locks: the tree's mutex.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.slots.heap_bytes() + self.tree.heap_bytes()
+    }
+
     /// How many requests hold and how many wait, as of now. A request that is about to be refused
     /// by the slots counts as holding. Locks: the tree's mutex, while it walks the whole tree.
     pub(crate) fn census(&self) -> Census {

@@ -66,6 +66,10 @@ impl Level {
         })
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.groups)
+    }
+
     /// What the lock remembers of its youngest level.
     pub(super) fn ticket(&self) -> Ticket {
         let fields = (self.shard_bits as usize) << FIELD_BITS | self.granule.shift() as usize;

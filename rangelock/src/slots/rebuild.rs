@@ -36,6 +36,15 @@ enum To {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Former(Option<NonNull<Level>>);
 
+impl Former {
+    /// What it takes of the heap.
+    pub(super) fn heap_bytes(self) -> usize {
+        // SAFETY: levels live as long as the table, and are only ever shared.
+        self.0
+            .map_or(0, |level| unsafe { level.as_ref() }.heap_bytes())
+    }
+}
+
 impl SlotTable {
     // ---- Without the mutex ----------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use super::growth::{Division, Growth};
 use super::level::{Current, Level, Ticket, View};
+use super::rebuild::Former;
 use super::shard::{Departure, Held, Listed, Place, Request, Shard};
 use super::wide::{WideHolders, WideWord};
 use super::word::{Format, Word};
@@ -244,6 +245,11 @@ impl SlotTable {
     #[cfg(all(test, not(loom)))]
     pub(crate) fn levels(&self) -> usize {
         self.formers().count() - 1
+    }
+
+    /// What all levels on the heap take.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.formers().map(Former::heap_bytes).sum()
     }
 
     /// How many shards take in newcomers, and how long their granule is.
