@@ -233,6 +233,20 @@ impl Layers {
         }
     }
 
+    /// Sets readers apart, as if they had met often.
+    #[cfg(test)]
+    pub(crate) fn set_readers_apart(&self) {
+        self.rebuild(self.slots.plan_apart());
+    }
+
+    /// Sets them together again, as if many had written.
+    #[cfg(all(test, loom))]
+    pub(crate) fn set_readers_together(&self) {
+        if let Some(rebuild) = self.slots.plan_to_gather() {
+            self.rebuild(rebuild);
+        }
+    }
+
     /// Lists wide holders, as if they had sent many requests to the tree.
     #[cfg(all(test, loom))]
     pub(crate) fn list(&self) {
