@@ -32,4 +32,11 @@ impl RangeIoLock {
         let _guard = self.lock.write(bytes);
         section()
     }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    /// Beside the lock's own size.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lock.memory_bytes()
+    }
 }
