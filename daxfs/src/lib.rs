@@ -24,7 +24,8 @@ pub use dax::{
 };
 pub use daxfs_pmem::{
     Access, AccessError, Backing, Device, DeviceAccess, DeviceError, FaultError, HUGE_PAGE_BYTES,
-    PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice, Protection,
+    MappingMechanism, PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice,
+    Protection,
 };
 pub use error::{Error, Result};
 pub use fs::{

@@ -497,6 +497,18 @@ impl RangeLock {
         counters
     }
 
+    /// What the lock takes now, in bytes: itself, its table, and nodes for movable guards. Locks:
+    /// briefly, its own mutex.
+    ///
+    /// ```
+    /// let lock = rangelock::RangeLock::new();
+    /// assert_eq!(lock.memory_bytes(), size_of_val(&lock));
+    /// ```
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.layers.heap_bytes()
+    }
+
     /// Makes a node with which to lock ranges from the caller's own memory, one at a time.
     ///
     /// Nothing is ever allocated for it. See [`RangeNode`].

@@ -55,6 +55,10 @@ pub(crate) enum Fault {
     ListNotRead,
     /// A listed holder that has changed is listed again.
     RelistsAtOnce,
+    /// A reader becomes a writer where other readers are in other shards.
+    UpgradesApart,
+    /// A request to write looks for readers in one shard of a group.
+    WriterVisitsOne,
     /// A level that was left takes in newcomers again while the one before it still does.
     ReinstatesTooEarly,
     /// A request that has announced itself does not see that the shard was opened to lone holders.

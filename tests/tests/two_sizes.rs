@@ -388,14 +388,20 @@ fn an_idle_file_takes_little_and_a_mapped_one_little_more() {
         let idle = stage.file.lock_state();
         println!("{design}: {idle:?}");
         let most = match design {
-            MappingLock::Range => 4096,
+            MappingLock::Range => 512,
             _ => 128,
         };
         assert!(idle.bytes <= most, "{design}: {idle:?}");
         load_all(&stage.map());
         let mapped = stage.file.lock_state();
         assert_eq!(mapped.entries, 2, "{design}");
-        assert!(mapped.bytes - idle.bytes < 4096, "{design}: {mapped:?}");
+        // A range lock has its table from the first mapping on: faults cannot make it grow.
+        let expected = match design {
+            MappingLock::Range => 2048..8192,
+            _ => 16..4096,
+        };
+        let more = mapped.bytes - idle.bytes;
+        assert!(expected.contains(&more), "{design}: {mapped:?}");
         assert_eq!((mapped.waits, mapped.wakes), (0, 0), "{design}");
     }
 }

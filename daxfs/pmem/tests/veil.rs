@@ -351,7 +351,11 @@ fn the_mechanism_can_be_chosen_and_is_refused_where_it_does_not_work() {
             mechanism: MappingMechanism::Userfault
         })
     ));
+    let fastest = ProcessPageTable::fastest_mechanism;
+    assert_eq!(fastest(&file), MappingMechanism::Remap);
+    let said = fastest(&memory);
     let chosen = ProcessPageTable::new(memory, 4, identity(), Protection::ReadWrite).unwrap();
+    assert_eq!(chosen.mechanism(), said);
     assert_eq!(
         chosen.mechanism() == MappingMechanism::Userfault,
         has_veils()

@@ -10,6 +10,8 @@ pub struct LockState {
     /// Memory of the entries and of the locks, in bytes. What is shared by all files (the table of
     /// wait queues of the entry locks) is not counted.
     pub bytes: u64,
+    /// Memory of the lock between reads and writes of the file, in bytes.
+    pub io_bytes: u64,
     /// Mapping entries: one for each page of 4 KiB, or each 2 MiB, that page tables may have, or
     /// that is cached.
     pub entries: u64,

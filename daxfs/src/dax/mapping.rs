@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use daxfs_pmem::{
-    Fault, FaultError, FaultHandler, PAGE_BYTES, PageTable, PageTableCounts, ProcessPageTable,
-    Protection, SoftwarePageTable,
+    Device, Fault, FaultError, FaultHandler, MappingMechanism, PAGE_BYTES, PageTable,
+    PageTableCounts, ProcessPageTable, Protection, SoftwarePageTable,
 };
 
 use super::MAX_FILE_BYTES;
@@ -24,11 +24,26 @@ use crate::sync::Arc;
 /// Which page tables a mapping has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PageTables {
-    /// The process's own: loads and stores through [`Mapping::as_ptr`] are the CPU's.
+    /// The process's own: loads and stores through [`Mapping::as_ptr`] are the CPU's. By the
+    /// fastest mechanism that the device and the kernel allow.
     Process,
+    /// The same by a given mechanism, or not at all.
+    ProcessBy(MappingMechanism),
     /// Simulated: loads and stores go through [`Mapping::load`] and [`Mapping::store`]. Needs
     /// nothing from the system, and races in it can be scheduled.
     Software,
+}
+
+impl PageTables {
+    /// The mechanism that puts pages under such a mapping of a file on `device`; none in software.
+    #[must_use]
+    pub fn mechanism_on(self, device: &Device) -> Option<MappingMechanism> {
+        match self {
+            Self::Process => Some(ProcessPageTable::fastest_mechanism(device)),
+            Self::ProcessBy(mechanism) => Some(mechanism),
+            Self::Software => None,
+        }
+    }
 }
 
 /// What to map, and how.
@@ -128,11 +143,19 @@ impl Mapping {
             first_page,
             protection: options.protection,
         });
+        file.mapping_lock.expect_faults();
         let device = Arc::clone(&file.volume().device);
         let table: Arc<dyn PageTable> = match options.page_tables {
             PageTables::Process => {
                 ProcessPageTable::new(device, len_pages, handler, options.protection)?
             }
+            PageTables::ProcessBy(mechanism) => ProcessPageTable::with_mechanism(
+                device,
+                len_pages,
+                handler,
+                options.protection,
+                mechanism,
+            )?,
             PageTables::Software => SoftwarePageTable::new(device, len_pages, handler)?,
         };
         let window = Arc::new(Window { table, first_page });

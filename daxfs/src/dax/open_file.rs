@@ -84,11 +84,12 @@ impl OpenFile {
         Ok(result?)
     }
 
-    /// What the mapping entries and the mapping lock take and have done.
+    /// What the mapping entries and the locks take and have done.
     pub(crate) fn lock_state(&self) -> LockState {
         let (lock, entries) = (self.mapping_lock.counts(), self.mapped.entries.counts());
         LockState {
             bytes: lock.bytes + entries.bytes,
+            io_bytes: self.io_lock.memory_bytes(),
             entries: entries.entries,
             waits: lock.waits + entries.waits,
             wakes: lock.waits + entries.wakes,

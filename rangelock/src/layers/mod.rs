@@ -237,6 +237,20 @@ impl Layers {
         }
     }
 
+    /// Sets readers apart, as if they had met often.
+    #[cfg(test)]
+    pub(crate) fn set_readers_apart(&self) {
+        self.rebuild(self.slots.plan_apart());
+    }
+
+    /// Sets them together again, as if many had written.
+    #[cfg(all(test, loom))]
+    pub(crate) fn set_readers_together(&self) {
+        if let Some(rebuild) = self.slots.plan_to_gather() {
+            self.rebuild(rebuild);
+        }
+    }
+
     /// Lists wide holders, as if they had sent many requests to the tree.
     #[cfg(all(test, loom))]
     pub(crate) fn list(&self) {
@@ -323,6 +337,11 @@ impl Layers {
     /// What was counted so far. Locks: the tree's mutex.
     pub(crate) fn counters(&self) -> TreeCounters {
         self.tree.counters()
+    }
+
+    /// What the lock has allocated. Locks: the tree's mutex.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.slots.heap_bytes() + self.tree.heap_bytes()
     }
 
     /// How many requests hold and how many wait, as of now. A request that is about to be refused

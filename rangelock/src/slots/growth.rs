@@ -3,7 +3,8 @@
 //! A shard that has no slot left, or in which requests meet again and again, wishes for growth. The
 //! wish is carried out by the next request that may allocate. More shards help if those who meet
 //! use different granules; if they use the same one, only a shorter granule does, and whether there
-//! can be one is the owner's choice.
+//! can be one is the owner's choice. If they use the same bytes, and all of them read, it helps to
+//! set them apart.
 //!
 //! Wide requests visit every shard, and wish for fewer when they have done so some times. If few
 //! enough ranges are held then, the table shrinks. Every time it does, more wide requests have to
@@ -13,8 +14,11 @@
 
 use super::SLOTS;
 use super::granule::Granule;
-use super::level::{LEAST_SHARD_BITS, MOST_SHARD_BITS, View};
+use super::level::{
+    LEAST_APART_BITS, LEAST_SHARD_BITS, Layout, MOST_APART_BITS, MOST_SHARD_BITS, View,
+};
 use super::shard::{Request, Shard};
+use crate::mode::Mode;
 use crate::span::Span;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::{AtomicU32, const_unless_modelled};
@@ -37,6 +41,10 @@ const DETOURS: u32 = if cfg!(loom) { 2 } else { 8 };
 
 /// The wish for fewer shards.
 const SHRINK: u32 = 1 << 31;
+/// The wish that readers go together again.
+const GATHER: u32 = 1 << 30;
+/// In a plan's word: readers apart.
+const APART: u32 = 1 << 7;
 
 /// Shorter granules are not worth a table: 64 units.
 const LEAST_GRANULE_SHIFT: u32 = 6;
@@ -73,6 +81,7 @@ pub(crate) struct Growth {
 pub(super) enum Wish {
     Grow(Plan),
     Shrink,
+    Gather,
 }
 
 /// What a younger level should look like.
@@ -80,17 +89,26 @@ pub(super) enum Wish {
 pub(super) struct Plan {
     pub(super) granule: Granule,
     pub(super) shard_bits: u32,
+    pub(super) layout: Layout,
 }
 
 impl Plan {
     fn bits(self) -> u32 {
-        self.granule.shift() << 8 | self.shard_bits
+        let apart = match self.layout {
+            Layout::Together => 0,
+            Layout::ReadersApart => APART,
+        };
+        self.granule.shift() << 8 | apart | self.shard_bits
     }
 
     fn from_bits(bits: u32) -> Option<Self> {
         (bits != 0).then(|| Self {
             granule: Granule::from_shift(bits >> 8),
-            shard_bits: bits & 0xff,
+            shard_bits: bits & (APART - 1),
+            layout: match bits & APART {
+                0 => Layout::Together,
+                _ => Layout::ReadersApart,
+            },
         })
     }
 }
@@ -150,6 +168,12 @@ impl Growth {
         }
     }
 
+    /// Writers come so often that readers should go together again.
+    #[cold]
+    pub(super) fn wish_to_gather(&self) {
+        let _ = self.wish.compare_exchange(0, GATHER, Relaxed, Relaxed);
+    }
+
     /// A request found its shard closed by others, and none of them in its way.
     #[cold]
     pub(super) fn note_detour(&self) {
@@ -193,6 +217,7 @@ impl Growth {
     pub(super) fn take_wish(&self) -> Option<Wish> {
         match self.wish.swap(0, Relaxed) {
             SHRINK => Some(Wish::Shrink),
+            GATHER => Some(Wish::Gather),
             bits => Plan::from_bits(bits).map(Wish::Grow),
         }
     }
@@ -204,7 +229,10 @@ impl Growth {
         let granule = view.granule(self.longest_granule());
         let here = granule.number_of(request.span);
         let (mut others, mut strangers, mut longest) = (0, 0, length_bits(request.span));
-        for span in shard.held().map(|held| held.span(request.format)) {
+        let mut writers = u32::from(request.mode == Mode::Write);
+        for held in shard.held() {
+            let span = held.span(request.format);
+            writers += u32::from(held.word().mode() == Mode::Write);
             others += 1;
             strangers += u32::from(granule.number_of(span) != here);
             if span.last != u64::MAX {
@@ -213,16 +241,31 @@ impl Growth {
         }
         if strangers > 0 {
             let shard_bits = (view.shard_bits() + STEP_BITS).max(LEAST_SHARD_BITS);
-            return (shard_bits <= MOST_SHARD_BITS).then_some(Plan {
+            return (shard_bits <= most_shard_bits(view.layout())).then_some(Plan {
                 granule,
                 shard_bits,
+                layout: view.layout(),
             });
         }
         let shorter = longest.max(LEAST_GRANULE_SHIFT);
         let may_shorten = self.division == Division::Adaptive && shorter < granule.shift();
-        (others > 0 && may_shorten).then(|| Plan {
-            granule: Granule::from_shift(shorter),
-            shard_bits: view.shard_bits().max(LEAST_SHARD_BITS),
+        if others == 0 {
+            return None;
+        }
+        if may_shorten {
+            return Some(Plan {
+                granule: Granule::from_shift(shorter),
+                shard_bits: view.shard_bits().max(LEAST_SHARD_BITS),
+                layout: view.layout(),
+            });
+        }
+        // The same bytes, read by all: only more places for the same ones can help.
+        let are_apart = view.layout() == Layout::ReadersApart;
+        let may_go_apart = !are_apart && writers == 0 && view.shard_bits() <= MOST_APART_BITS;
+        may_go_apart.then(|| Plan {
+            granule,
+            shard_bits: view.shard_bits().max(LEAST_APART_BITS),
+            layout: Layout::ReadersApart,
         })
     }
 
@@ -234,6 +277,10 @@ impl Growth {
         (shard_bits > view.shard_bits()).then(|| Plan {
             granule: view.granule(self.longest_granule()),
             shard_bits,
+            layout: match shard_bits <= MOST_APART_BITS {
+                true => view.layout(),
+                false => Layout::Together,
+            },
         })
     }
 
@@ -253,6 +300,13 @@ impl Growth {
     pub(super) fn plan_shrink(&self, view: View<'_>, held: usize) -> Option<u32> {
         let enough = shard_bits_for(2 * held).max(self.least_shard_bits.load(Relaxed));
         (enough + STEP_BITS <= view.shard_bits()).then_some(enough)
+    }
+}
+
+fn most_shard_bits(layout: Layout) -> u32 {
+    match layout {
+        Layout::Together => MOST_SHARD_BITS,
+        Layout::ReadersApart => MOST_APART_BITS,
     }
 }
 

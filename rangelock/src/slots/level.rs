@@ -11,9 +11,11 @@ use std::ptr::NonNull;
 
 use super::granule::{Granule, shard_of};
 use super::shard::Shard;
+use super::turn::Turns;
+use crate::mode::Mode;
 use crate::span::Span;
 use crate::sync::Ordering::{Acquire, Release};
-use crate::sync::{AtomicPtr, const_unless_modelled};
+use crate::sync::{AtomicPtr, const_unless_modelled, thread_hint};
 
 /// Shards come in groups, which leave the lower bits of their address free for a [`Ticket`].
 const GROUP_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
@@ -24,9 +26,28 @@ pub(super) const LEAST_SHARD_BITS: u32 = GROUP_BITS;
 /// The most shards of a level, as a power of two: four megabytes.
 pub(super) const MOST_SHARD_BITS: u32 = if cfg!(loom) { 2 } else { 16 };
 
+/// The fewest and the most shards of a level whose readers are apart.
+pub(super) const LEAST_APART_BITS: u32 = if cfg!(loom) { 1 } else { 7 };
+pub(super) const MOST_APART_BITS: u32 = if cfg!(loom) { 2 } else { 15 };
+
+/// Where the requests for one granule announce themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// All in one shard.
+    Together,
+    /// A reader in one of the shards of a group, by his thread. A writer has to visit all of them,
+    /// so he is *wide* here, however short his range is.
+    ReadersApart,
+}
+
 const FIELD_BITS: u32 = 5;
+/// Added to the number of shards in a ticket.
+const APART: usize = 16;
 const FIELD: usize = (1 << FIELD_BITS) - 1;
 const FIELDS: usize = (1 << (2 * FIELD_BITS)) - 1;
+
+/// The part of an index that tells the shards of a group apart.
+const IN_GROUP: usize = (1 << GROUP_BITS) - 1;
 
 #[derive(Debug)]
 #[repr(C, align(1024))]
@@ -48,6 +69,9 @@ pub(crate) struct Level {
     groups: Box<[Group]>,
     shard_bits: u32,
     granule: Granule,
+    layout: Layout,
+    /// What is known of it as a place for readers.
+    pub(super) turns: Turns,
     /// The one that was allocated before. It lives on because holders are at home there, others may
     /// have seen it and not yet looked, and it may be used again.
     pub(super) older: Option<NonNull<Level>>,
@@ -55,20 +79,35 @@ pub(crate) struct Level {
 
 impl Level {
     /// Allocates a level without holders.
-    pub(super) fn new(granule: Granule, shard_bits: u32) -> Box<Self> {
+    pub(super) fn new(granule: Granule, shard_bits: u32, layout: Layout) -> Box<Self> {
         Box::new(Self {
             groups: (0..1 << (shard_bits - GROUP_BITS))
                 .map(|_| Group::new())
                 .collect(),
             shard_bits,
             granule,
+            layout,
+            turns: Turns::new(),
             older: None,
         })
     }
 
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.groups)
+    }
+
     /// What the lock remembers of its youngest level.
     pub(super) fn ticket(&self) -> Ticket {
-        let fields = (self.shard_bits as usize) << FIELD_BITS | self.granule.shift() as usize;
+        let apart = match self.layout {
+            Layout::Together => 0,
+            Layout::ReadersApart => APART,
+        };
+        let bits = self.shard_bits as usize + apart;
+        let fields = bits << FIELD_BITS | self.granule.shift() as usize;
         let base = self.groups.as_ptr().cast_mut();
         Ticket(base.map_addr(|address| address | fields))
     }
@@ -92,10 +131,16 @@ impl Ticket {
     /// The ticket is that of a level on the heap, which lives for `'level`.
     #[inline]
     pub(super) unsafe fn shards<'level>(self) -> Shards<'level> {
+        let bits = self.0.addr() >> FIELD_BITS & FIELD;
+        let (shard_bits, layout) = match bits > APART {
+            true => (bits - APART, Layout::ReadersApart),
+            false => (bits, Layout::Together),
+        };
         Shards {
             base: self.0.map_addr(|address| address & !FIELDS),
             granule: Granule::from_shift((self.0.addr() & FIELD) as u32),
-            shard_bits: (self.0.addr() >> FIELD_BITS & FIELD) as u32,
+            shard_bits: shard_bits as u32,
+            layout,
             level: PhantomData,
         }
     }
@@ -109,15 +154,35 @@ pub(super) struct Shards<'level> {
     base: *const Group,
     granule: Granule,
     shard_bits: u32,
+    layout: Layout,
     level: PhantomData<&'level Level>,
 }
 
 impl<'level> Shards<'level> {
-    /// The index of the shard in which a range of one granule is announced; nothing for a wide one.
+    /// The index of the shard in which this thread announces a range of one granule; nothing for a
+    /// wide one.
     #[inline]
-    pub(super) fn index_for(self, span: Span) -> Option<usize> {
+    pub(super) fn index_for(self, span: Span, mode: Mode) -> Option<usize> {
         let number = self.granule.number_of(span)?;
-        Some(shard_of(number, self.shard_bits))
+        let index = shard_of(number, self.shard_bits);
+        match (self.layout, mode) {
+            (Layout::Together, _) => Some(index),
+            (Layout::ReadersApart, Mode::Read) => {
+                Some(index & !IN_GROUP | thread_hint() & IN_GROUP)
+            }
+            (Layout::ReadersApart, Mode::Write) => None,
+        }
+    }
+
+    /// The same for whoever stands in for a holder: known to all threads.
+    fn stand_in_index_for(self, span: Span, mode: Mode) -> Option<usize> {
+        let number = self.granule.number_of(span)?;
+        let index = shard_of(number, self.shard_bits);
+        match (self.layout, mode) {
+            (Layout::Together, _) => Some(index),
+            (Layout::ReadersApart, Mode::Read) => Some(index & !IN_GROUP),
+            (Layout::ReadersApart, Mode::Write) => None,
+        }
     }
 
     #[inline]
@@ -127,7 +192,7 @@ impl<'level> Shards<'level> {
         // so it is within the level (see the invariant).
         let group = unsafe { self.base.add(index >> GROUP_BITS) };
         // SAFETY: the level lives, and is only ever shared.
-        unsafe { &(&*group).shards[index & ((1 << GROUP_BITS) - 1)] }
+        unsafe { &(&*group).shards[index & IN_GROUP] }
     }
 }
 
@@ -162,12 +227,21 @@ pub(super) enum View<'table> {
 }
 
 impl<'table> View<'table> {
-    /// The index of the shard of a range, unless that is wide here. On the inline level nothing is.
+    /// The index of the shard for a request of this thread, unless that is wide here. On the inline
+    /// level nothing is.
     #[inline]
-    pub(super) fn index_for(self, span: Span) -> Option<usize> {
+    pub(super) fn index_for(self, span: Span, mode: Mode) -> Option<usize> {
         match self {
             View::Inline(_) => Some(0),
-            View::Heap(shards) => shards.index_for(span),
+            View::Heap(shards) => shards.index_for(span, mode),
+        }
+    }
+
+    /// The index of the shard where somebody can stand in for such a holder.
+    pub(super) fn stand_in_index_for(self, span: Span, mode: Mode) -> Option<usize> {
+        match self {
+            View::Inline(_) => Some(0),
+            View::Heap(shards) => shards.stand_in_index_for(span, mode),
         }
     }
 
@@ -187,6 +261,13 @@ impl<'table> View<'table> {
         }
     }
 
+    pub(super) fn layout(self) -> Layout {
+        match self {
+            View::Inline(_) => Layout::Together,
+            View::Heap(shards) => shards.layout,
+        }
+    }
+
     pub(super) fn granule(self, usual: Granule) -> Granule {
         match self {
             View::Inline(_) => usual,
@@ -200,7 +281,8 @@ impl<'table> View<'table> {
         let (granule, other_granule) = (self.granule(usual), other.granule(usual));
         self.shard_bits() >= other.shard_bits()
             && granule.shift() <= other_granule.shift()
-            && (self.shard_bits(), granule) != (other.shard_bits(), other_granule)
+            && (self.shard_bits(), granule, self.layout())
+                != (other.shard_bits(), other_granule, other.layout())
     }
 
     /// All shards in which a part of `span` could be announced. One may come several times, but
@@ -208,20 +290,28 @@ impl<'table> View<'table> {
     #[inline]
     pub(super) fn shards_of(self, span: Span) -> impl Iterator<Item = &'table Shard> {
         let shards = 1_u64 << self.shard_bits();
+        let group_bits = match self.layout() {
+            Layout::Together => 0,
+            Layout::ReadersApart => GROUP_BITS,
+        };
         let (first, count, spread) = match self {
             View::Inline(_) => (0, 1, false),
             View::Heap(Shards { granule, .. }) => {
                 let numbers = granule.numbers_of(span);
                 let (first, beyond_first) = (*numbers.start(), numbers.end() - numbers.start());
-                match beyond_first < shards - 1 {
-                    true => (first, beyond_first + 1, true),
+                match beyond_first < (shards >> group_bits) - 1 {
+                    true => (first, (beyond_first + 1) << group_bits, true),
                     false => (0, shards, false),
                 }
             }
         };
+        let in_group = (1 << group_bits) - 1;
         (0..count).map(move |at| {
             self.shard(match spread {
-                true => shard_of(first + at, self.shard_bits()),
+                true => {
+                    let home = shard_of(first + (at >> group_bits), self.shard_bits());
+                    home & !in_group | at as usize & in_group
+                }
                 false => at as usize,
             })
         })

@@ -22,6 +22,12 @@
 //! holders stay where they are, and for each a *stand-in* is put into the new level. So nobody ever
 //! has to look into two levels.
 //!
+//! Where many read the same bytes, neither more shards nor shorter granules help. Then the lock
+//! gets a level whose *readers are apart*: a granule has a group of shards there, a reader uses
+//! that of his thread, and a writer visits all, however short his range is. So a writer is *wide*
+//! in such a level: to the protocol it is a level like any other. Some writes later the lock leaves
+//! it again (`turn.rs`).
+//!
 //! A wide request visits all shards. When such requests come again and again and few ranges are
 //! held, the lock goes back to a smaller level (`rebuild.rs`): one that was left, as soon as nobody
 //! is at home there any more. So it costs no memory to change to and fro.
@@ -140,6 +146,11 @@
 //! listed for as long as it stays, for no node is listed twice in one level; and step 6 finds that.
 //! What it gains by a change (`try_upgrade`), it looks for after it has been taken out.
 //!
+//! *Two where readers are apart:* readers do not conflict, and a writer is in the tree. His node
+//! concerns all shards of his granule's group, so one of the above applies in that of each reader.
+//! A reader who is alone in his shard may not become a writer in place (`try_upgrade_alone`), and
+//! nobody stands in for a writer in a shard.
+//!
 //! *Two in the tree, or one there and one put into a slot:* all under the mutex. *A stand-in:* was
 //! put into the other level before that took in anybody, and leaves after the one it stands in for.
 //! If that is a node, the other level was closed for it before.
@@ -181,7 +192,8 @@
 //! * A wide request on a table of many shards visits all of them.
 //! * Beside more than two wide holders, those who come to their shards pass through the tree's
 //!   mutex before they get a slot.
-//! * A granule used by all threads is one cache line, as a plain reader/writer lock would be.
+//! * A granule written by all threads is one cache line, as a plain reader/writer lock would be.
+//! * Pinned nodes carry out no change of level, so where only they are used readers stay together.
 
 mod granule;
 mod growth;
@@ -189,9 +201,13 @@ mod level;
 mod rebuild;
 mod shard;
 mod table;
+mod turn;
 mod wide;
 mod word;
 
+#[cfg(all(test, not(loom)))]
+#[path = "tests/apart.rs"]
+mod apart_tests;
 #[cfg(all(test, not(loom)))]
 #[path = "tests/model.rs"]
 mod model_tests;

@@ -11,7 +11,7 @@
 use std::ptr::NonNull;
 
 use super::growth::{Plan, Wish};
-use super::level::{Level, Ticket, View};
+use super::level::{Layout, Level, Ticket, View};
 use super::shard::Shard;
 use super::table::SlotTable;
 use crate::mode::Mode;
@@ -36,6 +36,15 @@ enum To {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Former(Option<NonNull<Level>>);
 
+impl Former {
+    /// What it takes of the heap.
+    pub(super) fn heap_bytes(self) -> usize {
+        // SAFETY: levels live as long as the table, and are only ever shared.
+        self.0
+            .map_or(0, |level| unsafe { level.as_ref() }.heap_bytes())
+    }
+}
+
 impl SlotTable {
     // ---- Without the mutex ----------------------------------------------------------------------
 
@@ -47,9 +56,55 @@ impl SlotTable {
     /// What to change to, if that was wished for and makes sense.
     pub(crate) fn plan_rebuild(&self) -> Option<Rebuild> {
         match self.growth.take_wish()? {
+            Wish::Grow(plan) if self.is_too_early_for(plan) => None,
             Wish::Grow(plan) => Some(self.plan_growth(plan)),
             Wish::Shrink => self.plan_shrink(),
+            Wish::Gather => self.plan_to_gather(),
         }
+    }
+
+    /// Whether readers would go apart that have had to come together again too often.
+    fn is_too_early_for(&self, plan: Plan) -> bool {
+        let is_new = plan.layout != self.current().layout();
+        is_new
+            && plan.layout == Layout::ReadersApart
+            && (self.apart_levels().next()).is_some_and(|level| !level.turns.note_wish())
+    }
+
+    /// The levels whose readers are apart, the youngest first.
+    fn apart_levels(&self) -> impl Iterator<Item = &Level> {
+        // SAFETY: levels live as long as the table, and are only ever shared.
+        let levels = self
+            .formers()
+            .filter_map(|former| unsafe { Some(former.0?.as_ref()) });
+        levels.filter(|level| level.layout() == Layout::ReadersApart)
+    }
+
+    /// A request to write in a level whose readers are apart.
+    #[cold]
+    pub(super) fn note_write_apart(&self) {
+        let current = self.current.ticket();
+        let mut levels = self.apart_levels();
+        let level = levels.find(|level| level.ticket() == current);
+        if level.is_some_and(|level| level.turns.note_write()) {
+            self.growth.wish_to_gather();
+        }
+    }
+
+    /// The same with readers together.
+    pub(crate) fn plan_to_gather(&self) -> Option<Rebuild> {
+        let view = self.current();
+        if view.layout() == Layout::Together {
+            return None;
+        }
+        if let Some(level) = self.apart_levels().next() {
+            level.turns.note_left();
+        }
+        Some(self.plan_growth(Plan {
+            granule: view.granule(self.growth.longest_granule()),
+            shard_bits: view.shard_bits(),
+            layout: Layout::Together,
+        }))
     }
 
     /// A level with room for `ranges` ranges, unless the current one has it.
@@ -65,16 +120,28 @@ impl SlotTable {
         self.plan_shrink()
     }
 
+    /// A level whose readers are apart, whatever was wished for.
+    #[cfg(test)]
+    pub(crate) fn plan_apart(&self) -> Rebuild {
+        let view = self.current();
+        self.plan_growth(Plan {
+            granule: view.granule(self.growth.longest_granule()),
+            shard_bits: view.shard_bits().max(super::level::LEAST_APART_BITS),
+            layout: Layout::ReadersApart,
+        })
+    }
+
     fn plan_growth(&self, plan: Plan) -> Rebuild {
         let as_planned = |former: &Former| {
             let view = self.view_of(*former);
             view.granule(self.growth.longest_granule()) == plan.granule
                 && view.shard_bits() == plan.shard_bits
+                && view.layout() == plan.layout
                 && is_deserted(view)
         };
         Rebuild(match self.formers().find(as_planned) {
             Some(former) => To::Finer(former),
-            None => To::New(Level::new(plan.granule, plan.shard_bits)),
+            None => To::New(Level::new(plan.granule, plan.shard_bits, plan.layout)),
         })
     }
 
@@ -206,9 +273,9 @@ impl SlotTable {
 
     fn stand_in(&self, view: View<'_>, span: Span, mode: Mode) -> bool {
         let word = self.format.narrow(span, mode);
-        let shard = view.index_for(span).map(|index| view.shard(index));
-        word.zip(shard)
-            .is_some_and(|(word, shard)| shard.stand_in(word))
+        let index = view.stand_in_index_for(span, mode);
+        word.zip(index)
+            .is_some_and(|(word, index)| view.shard(index).stand_in(word))
     }
 }
 

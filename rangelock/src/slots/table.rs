@@ -5,12 +5,13 @@
 use std::ptr::NonNull;
 
 use super::growth::{Division, Growth};
-use super::level::{Current, Level, Ticket, View};
+use super::level::{Current, Layout, Level, Ticket, View};
+use super::rebuild::Former;
 use super::shard::{Departure, Held, Listed, Place, Request, Shard};
 use super::wide::{WideHolders, WideWord};
 use super::word::{Format, Word};
 use crate::mode::Mode;
-use crate::probe::Probe;
+use crate::probe::{Fault, Probe};
 use crate::span::Span;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::{AtomicPtr, const_unless_modelled};
@@ -77,7 +78,9 @@ impl SlotTable {
         }
         // SAFETY: a ticket that is not inline is that of a level of this table, which lives.
         let shards = unsafe { current.shards() };
-        shards.shard(shards.index_for(span)?).try_alone(narrow?)
+        shards
+            .shard(shards.index_for(span, mode)?)
+            .try_alone(narrow?)
     }
 
     /// Takes the range beside others, if nothing speaks against it. Calls `withdrawn` if the
@@ -93,7 +96,13 @@ impl SlotTable {
         let Some(request) = self.narrow_request(span, mode) else {
             return self.attempt_open_ended(view, span, mode);
         };
-        let shard = view.shard(view.index_for(span)?);
+        let Some(index) = view.index_for(span, mode) else {
+            if mode == Mode::Write && view.layout() == Layout::ReadersApart {
+                self.note_write_apart();
+            }
+            return None;
+        };
+        let shard = view.shard(index);
         if let Some(place) = shard.try_alone_if_calm(request.word) {
             return Some(place);
         }
@@ -154,6 +163,13 @@ impl SlotTable {
     ///
     /// As for `release`.
     pub(crate) unsafe fn try_upgrade_alone(&self, place: &mut Place) -> bool {
+        // Alone in one of a group's shards is not alone. Were this level left meanwhile, for one
+        // whose readers are apart, the word would have been moved, and what follows fail.
+        let may_be_alone =
+            self.current().layout() == Layout::Together || self.probe.injects(Fault::UpgradesApart);
+        if !may_be_alone {
+            return false;
+        }
         // SAFETY: passed on.
         unsafe { place.try_upgrade_alone() }
     }
@@ -201,12 +217,28 @@ impl SlotTable {
         }
     }
 
+    #[inline]
+    fn shards_of<'table>(
+        &self,
+        view: View<'table>,
+        span: Span,
+    ) -> impl Iterator<Item = &'table Shard> + use<'table> {
+        let is_short =
+            view.layout() == Layout::ReadersApart && self.probe.injects(Fault::WriterVisitsOne);
+        view.shards_of(span)
+            .take(if is_short { 1 } else { usize::MAX })
+    }
+
     /// What the list says of a range, if it is wide here.
     fn wide_word(&self, view: View<'_>, span: Span, mode: Mode) -> Option<WideWord> {
-        let is_narrow = view.index_for(span).is_some() && self.format.narrow(span, mode).is_some();
-        match is_narrow {
+        let granule = self.listed(view).granule;
+        let is_short = match view {
+            View::Inline(_) => true,
+            View::Heap(_) => granule.number_of(span).is_some(),
+        };
+        match is_short && self.format.narrow(span, mode).is_some() {
             true => None,
-            false => WideWord::new(self.listed(view).granule, span, mode),
+            false => WideWord::new(granule, span, mode),
         }
     }
 
@@ -246,6 +278,16 @@ impl SlotTable {
         self.formers().count() - 1
     }
 
+    /// What all levels on the heap take.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.formers().map(Former::heap_bytes).sum()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn readers_are_apart(&self) -> bool {
+        self.current().layout() == Layout::ReadersApart
+    }
+
     /// How many shards take in newcomers, and how long their granule is.
     pub(crate) fn shape(&self) -> (usize, u64) {
         let view = self.current();
@@ -274,7 +316,7 @@ impl Outside for SlotTable {
     fn close(&self, span: Span) {
         let view = self.current();
         let mut visited = 0;
-        for shard in view.shards_of(span) {
+        for shard in self.shards_of(view, span) {
             shard.close();
             visited += 1;
         }
@@ -285,20 +327,19 @@ impl Outside for SlotTable {
 
     #[inline]
     fn reopen(&self, span: Span) {
-        self.current().shards_of(span).for_each(Shard::reopen);
+        self.shards_of(self.current(), span).for_each(Shard::reopen);
     }
 
     fn blocks(&self, span: Span, mode: Mode, notice: Notice) -> bool {
         let request = self.request(span, mode, Word::FREE);
-        self.current()
-            .shards_of(span)
+        self.shards_of(self.current(), span)
             .any(|shard| shard.blocks(&request, notice, &self.probe))
     }
 
     fn settle(&self, span: Span, mode: Mode) -> Option<Place> {
         let view = self.current();
         let request = self.narrow_request(span, mode)?;
-        let shard = view.shard(view.index_for(span)?);
+        let shard = view.shard(view.index_for(span, mode)?);
         let place = shard.settle(&request);
         match place {
             None => self.growth.note_full(view, shard, &request),
@@ -334,8 +375,8 @@ impl Outside for SlotTable {
     fn dismiss(&self, span: Span, mode: Mode) -> bool {
         let view = self.current();
         let word = self.format.narrow(span, mode);
-        let shard = view.index_for(span).map(|index| view.shard(index));
-        word.zip(shard)
-            .is_some_and(|(word, shard)| shard.dismiss(word))
+        let index = view.stand_in_index_for(span, mode);
+        word.zip(index)
+            .is_some_and(|(word, index)| view.shard(index).dismiss(word))
     }
 }

@@ -13,7 +13,7 @@
 //! `std::sync`, `libc` or `loom` outside tests.
 //!
 //! `atomic.rs` has the words of the slots, which nobody sleeps on, and their barrier; `clock.rs`
-//! has a stopwatch.
+//! has a stopwatch, `thread_hint.rs` a number to keep threads apart by.
 //!
 //! # What a platform provides
 //!
@@ -33,6 +33,7 @@
 mod atomic;
 mod clock;
 mod mutex;
+mod thread_hint;
 mod wait_word;
 
 #[cfg(any(
@@ -73,6 +74,7 @@ pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use atomic::{AtomicPtr, AtomicU32, AtomicU64, fence_after_announcing};
 pub(crate) use clock::Stopwatch;
 pub(crate) use mutex::{Mutex, MutexGuard};
+pub(crate) use thread_hint::thread_hint;
 pub(crate) use wait_word::{Spin, WaitWord};
 
 /// Whether the deadline of a wait has passed.

@@ -51,6 +51,11 @@ impl TreeLock {
         }
     }
 
+    /// What the nodes of the pool take. Locks: the mutex.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.state.lock().pool.heap_bytes()
+    }
+
     /// Runs `first`, and shows every linked request to `look`, by ascending first byte, as they are
     /// at one moment. Outsiders are not among them: they are for `first` to look at, while nobody
     /// rearranges them. Both run under the mutex, so they must not use this lock.

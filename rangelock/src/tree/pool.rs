@@ -78,6 +78,13 @@ impl Pool {
         0
     }
 
+    /// What all chunks take.
+    pub(super) fn heap_bytes(&self) -> usize {
+        std::iter::successors(self.chunks.as_deref(), |chunk| chunk.next.as_deref())
+            .map(|chunk| size_of::<Chunk>() + chunk.nodes.len() * size_of::<Node>())
+            .sum()
+    }
+
     /// How many nodes the next chunk should have.
     pub(super) fn next_chunk_nodes(&self) -> usize {
         self.chunks

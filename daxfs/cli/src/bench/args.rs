@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use daxfs::{EntrySizes, IoLock, MappingLock, PageTables};
+use daxfs::{Device, EntrySizes, IoLock, MappingLock, MappingMechanism, PageTables};
 
 use super::kind::WorkloadKind;
 
@@ -98,7 +98,8 @@ pub(crate) struct BenchArgs {
     /// Take less than 15 seconds, or one minute for a report, at the price of more noise
     #[arg(long, conflicts_with = "seconds")]
     pub(crate) quick: bool,
-    /// Page tables behind the mappings, separated by commas [default: process; in a report both]
+    /// Page tables behind the mappings, separated by commas [default: process; in a report
+    /// process,software]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) page_tables: Vec<PageTableChoice>,
     /// Sizes of mapping entries: small for 4 KiB, both for 2 MiB too, in DWOH, DMFM, DMFH, DMWM,
@@ -141,8 +142,12 @@ impl BenchArgs {
 /// Which page tables mappings get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PageTableChoice {
-    /// Real mappings of this process
+    /// Real mappings of this process, by the faster mechanism of the next two that there is
     Process,
+    /// Real mappings under a veil, whose pages `userfaultfd` shows one by one
+    Userfault,
+    /// Real mappings, each page placed by a call of `mmap`
+    Remap,
     /// Page tables in software
     Software,
 }
@@ -152,7 +157,17 @@ impl PageTableChoice {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Userfault => MappingMechanism::Userfault.name(),
+            Self::Remap => MappingMechanism::Remap.name(),
             Self::Software => "software",
+        }
+    }
+
+    /// What it comes to on `device`, for people.
+    pub(crate) fn describe(self, device: &Device) -> String {
+        match PageTables::from(self).mechanism_on(device) {
+            Some(mechanism) => format!("process ({})", mechanism.name()),
+            None => self.name().to_owned(),
         }
     }
 }
@@ -161,6 +176,8 @@ impl From<PageTableChoice> for PageTables {
     fn from(choice: PageTableChoice) -> Self {
         match choice {
             PageTableChoice::Process => Self::Process,
+            PageTableChoice::Userfault => Self::ProcessBy(MappingMechanism::Userfault),
+            PageTableChoice::Remap => Self::ProcessBy(MappingMechanism::Remap),
             PageTableChoice::Software => Self::Software,
         }
     }

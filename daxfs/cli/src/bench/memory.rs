@@ -7,10 +7,11 @@
 //! Touches images in memory through the library; takes no locks.
 
 use std::sync::Arc;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use daxfs::{
-    Device, EntrySizes, Filesystem, FormatOptions, MapOptions, MappingLock, MountOptions,
+    Device, EntrySizes, Filesystem, FormatOptions, IoLock, MapOptions, MappingLock, MountOptions,
     PageTables, PersistenceChoice,
 };
 use serde::Serialize;
@@ -35,6 +36,59 @@ pub(crate) struct Footprint {
     pub(crate) gib_entries: u64,
     /// Beside the idle file's, of a file that was read but never mapped, for each GiB.
     pub(crate) read_gib_bytes: u64,
+}
+
+/// What the lock between reads and writes takes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct IoFootprint {
+    pub(crate) io_lock: String,
+    /// Of a file that is open and idle.
+    pub(crate) idle_bytes: u64,
+    /// Of one in which two threads have written beside each other.
+    pub(crate) used_bytes: u64,
+}
+
+/// Writes of each of the two.
+const WRITES: u64 = 20_000;
+
+/// Measures every I/O lock.
+///
+/// # Errors
+/// As [`measure_all`].
+pub(crate) fn measure_io_locks() -> Result<Vec<IoFootprint>> {
+    let measure =
+        |io_lock: IoLock| measure_io_lock(io_lock).with_context(|| format!("I/O lock {io_lock}"));
+    IoLock::ALL.into_iter().map(measure).collect()
+}
+
+fn measure_io_lock(io_lock: IoLock) -> Result<IoFootprint> {
+    let device = Device::create_memfd(IMAGE_BYTES, PersistenceChoice::Detect)?;
+    Filesystem::format(&device, &FormatOptions::default())?;
+    let options = MountOptions::default();
+    let options = match io_lock {
+        IoLock::Inode => options.with_inode_io_lock(),
+        IoLock::Segment => options.with_segment_io_lock_for_benchmark(),
+        IoLock::None => options.without_io_lock_for_benchmark(),
+        _ => options,
+    };
+    let filesystem = Filesystem::mount(Arc::new(device), options)?;
+    let file = filesystem.create("/file")?;
+    let idle_bytes = file.lock_state().io_bytes;
+    let write = |offset_bytes: u64| {
+        let block = [1; PAGE_BYTES as usize];
+        (0..WRITES).try_for_each(|_| file.write_all_at(&block, offset_bytes))
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(|| write(PAGE_BYTES));
+        (write(0), other.join())
+    });
+    one?;
+    other.map_err(|_| anyhow!("a writer panicked"))??;
+    Ok(IoFootprint {
+        io_lock: io_lock.to_string(),
+        idle_bytes,
+        used_bytes: file.lock_state().io_bytes,
+    })
 }
 
 /// Measures every design.
@@ -95,6 +149,18 @@ fn measure(mapping_lock: MappingLock, entry_sizes: EntrySizes) -> Result<Footpri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_range_lock_grows_and_all_are_small() {
+        for footprint in measure_io_locks().expect("footprints") {
+            let (idle, used) = (footprint.idle_bytes, footprint.used_bytes);
+            assert!(idle < 16 << 10 && used < 32 << 10, "{footprint:?}");
+            match footprint.io_lock.as_str() {
+                "range" => assert!((256..512).contains(&idle) && used >= idle, "{footprint:?}"),
+                _ => assert_eq!(idle, used, "{footprint:?}"),
+            }
+        }
+    }
 
     #[test]
     fn small_entries_are_one_for_each_page_and_large_ones_fewer() {

@@ -102,7 +102,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
 fn write_page(report: &Report, directory: &Path, args: &BenchArgs) -> Result<()> {
     let page_tables: Vec<_> = args.page_tables().into_iter().map(Into::into).collect();
     let trials = trial::perform_all(&page_tables)?;
-    let content = Content::new(report, trials, memory::measure_all()?);
+    let io_footprints = memory::measure_io_locks()?;
+    let content = Content::new(report, trials, memory::measure_all()?, io_footprints);
     page::write(directory, &content)?;
     let mut out = io::stdout().lock();
     for (id, verdict, sentence) in content.answers() {

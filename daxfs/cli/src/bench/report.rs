@@ -33,7 +33,8 @@ impl Backend {
     /// Describes the device of a benchmark.
     pub(crate) fn new(device: &Device, page_tables: &[PageTableChoice]) -> Self {
         let persistence = device.persistence();
-        let names: Vec<_> = page_tables.iter().map(|choice| choice.name()).collect();
+        let described = page_tables.iter().map(|choice| choice.describe(device));
+        let names: Vec<_> = described.collect();
         let remark = match persistence {
             Persistence::Hardware => None,
             _ => Some("measured on DRAM or a page cache, which is not persistent memory"),

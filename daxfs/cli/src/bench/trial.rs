@@ -127,7 +127,8 @@ fn perform(race: Race, mapping_lock: MappingLock, page_tables: PageTables) -> Re
         mapping_lock: mapping_lock.to_string(),
         page_tables: match page_tables {
             PageTables::Software => "software",
-            _ => "process",
+            PageTables::Process => "process",
+            PageTables::ProcessBy(mechanism) => mechanism.name(),
         },
         stale: read == NEW && loaded == [0; 8],
         waited: state.other == Other::Waits,

@@ -153,6 +153,21 @@ fn software_page_tables_can_be_measured_too() {
     assert_eq!(json["backend"]["page_tables"], "software");
 }
 
+/// Whichever mechanism this kernel has: that of `process` is said, and `remap` is always there.
+#[test]
+fn the_mechanism_of_process_page_tables_can_be_asked_for_and_is_said() {
+    let place = Workplace::new();
+    let (text, json) = run_bench(
+        &place,
+        &["--page-tables", "process,remap", "--workload", "dmfm"],
+    );
+    let said = json["backend"]["page_tables"].as_str().expect("a string");
+    let (usual, asked) = said.split_once(" and ").expect("two kinds");
+    assert!(usual.starts_with("process ("), "{said}");
+    assert_eq!(asked, "process (remap)");
+    assert!(text.contains("DMFM remap"), "{text}");
+}
+
 #[test]
 fn an_existing_image_keeps_what_it_holds_and_nothing_is_added() {
     let place = Workplace::new();

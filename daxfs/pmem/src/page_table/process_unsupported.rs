@@ -46,6 +46,12 @@ impl ProcessPageTable {
         Err(PageTableError::UnsupportedProcessor)
     }
 
+    /// What it would be elsewhere.
+    #[must_use]
+    pub fn fastest_mechanism(_device: &Device) -> MappingMechanism {
+        MappingMechanism::Remap
+    }
+
     /// How frames are put under the pages.
     #[must_use]
     pub fn mechanism(&self) -> MappingMechanism {

@@ -90,6 +90,17 @@ impl IoLocking {
         }
     }
 
+    /// What the lock takes, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Inode(_) => size_of::<InodeIoLock>(),
+            Self::Range(lock) => size_of::<RangeIoLock>() + lock.heap_bytes(),
+            Self::Segment(lock) => size_of::<SegmentIoLock>() + lock.heap_bytes(),
+            Self::None(_) => size_of::<NoIoLock>(),
+        };
+        bytes as u64
+    }
+
     /// Runs `section` while no write to `bytes` runs.
     pub(crate) fn shared<T>(&self, bytes: Range<u64>, section: impl FnOnce() -> T) -> T {
         match self {

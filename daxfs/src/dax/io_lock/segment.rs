@@ -63,6 +63,13 @@ impl SegmentIoLock {
         drop(guards);
         result
     }
+
+    // ---- What it takes ------------------------------------------------------------------------
+
+    /// Beside the lock's own size.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.stripes)
+    }
 }
 
 /// Whether one of `segments` segments from `first` on has this stripe.

@@ -255,6 +255,14 @@ impl MappingLocking {
         }
     }
 
+    /// Called before the file is mapped: whatever a fault needs beforehand, because it may not
+    /// allocate.
+    pub(crate) fn expect_faults(&self) {
+        if let Self::Range(design) = self {
+            design.expect_faults();
+        }
+    }
+
     /// What the lock of the design takes and has done, beside what the entries have.
     pub(crate) fn counts(&self) -> LockCounts {
         match self {

@@ -8,9 +8,9 @@
 //!
 //! # Locking
 //! One `RangeLock` a file, over pages, outside the gate; first come first served, so that a write
-//! does not starve behind a stream of faults. The waiter's node lies in this frame: locking
-//! allocates nothing, and a signal handler may do it. Entries are not locked: what two faults enter
-//! side by side under shared locks is the same, since the block map of the page cannot change.
+//! does not starve behind a stream of faults. A fault's node lies in its frame: locking allocates
+//! nothing, and a signal handler may do it. Entries are not locked: what two faults enter side by
+//! side under shared locks is the same, since the block map of the page cannot change.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -26,14 +26,14 @@ use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::schedule::Point;
 
-/// Pages in one aligned 2 MiB: faults and allocations within it are locked without the tree.
-const GRANULE: Granule = Granule::from_len(Size::Large.pages()).expect("a power of two");
+/// Faults and allocations within one aligned 256 KiB are locked without the tree. Threads that work
+/// in one 2 MiB, each on a part of its own, do not meet; and who wants all of it has eight shards
+/// to visit.
+const GRANULE: Granule = Granule::from_len(64).expect("a power of two");
 
-/// Pinned nodes do not make the lock grow, so it is made as large as some dozens of threads want
-/// it. (Models have two threads.)
+/// Pinned nodes do not make the lock grow, so that of a mapped file is made as large as some dozens
+/// of threads want it. A file that is not mapped has what its writers needed.
 const RANGES_AT_ONCE: usize = if cfg!(loom) { 1 } else { 64 };
-/// What that takes beside the lock itself, as an allocator has counted it.
-const RESERVED_BYTES: u64 = 3256;
 
 pub(crate) struct RangeLocked {
     lock: Box<RangeLock>,
@@ -41,9 +41,9 @@ pub(crate) struct RangeLocked {
 
 impl Default for RangeLocked {
     fn default() -> Self {
-        let lock = Box::new(RangeLock::with_granule(GRANULE));
-        lock.reserve(RANGES_AT_ONCE);
-        Self { lock }
+        Self {
+            lock: Box::new(RangeLock::with_granule(GRANULE)),
+        }
     }
 }
 
@@ -61,7 +61,7 @@ impl RangeLocked {
                 file.install(request, seen)
             });
         };
-        self.exclusive(file, pages, || {
+        self.exclusive_in_fault(file, pages, || {
             let mut seen = file.look_up(request)?;
             if request.needs_block(seen) {
                 let transaction = file.volume.gate.begin();
@@ -75,7 +75,7 @@ impl RangeLocked {
 
     pub(crate) fn break_up(&self, file: &MappedFile, page: u64) -> Result<()> {
         let pages = Size::Large.around(page);
-        self.exclusive(file, pages, || file.break_up(page))
+        self.exclusive_in_fault(file, pages, || file.break_up(page))
     }
 
     // ---- Find ---------------------------------------------------------------------------------
@@ -117,6 +117,7 @@ impl RangeLocked {
 
     // ---- The lock -----------------------------------------------------------------------------
 
+    /// For a fault, with a node of its own.
     fn shared<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
         if file.volume.is_scheduled() && self.lock.try_read(pages.clone()).is_none() {
             file.volume.reached(Point::LockWait, pages.start);
@@ -126,20 +127,45 @@ impl RangeLocked {
         section()
     }
 
-    fn exclusive<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
-        if file.volume.is_scheduled() && self.lock.try_write(pages.clone()).is_none() {
-            file.volume.reached(Point::LockWait, pages.start);
-        }
+    /// For a fault, with a node of its own.
+    fn exclusive_in_fault<T>(
+        &self,
+        file: &MappedFile,
+        pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        self.announce_wait(file, &pages);
         let node = pin!(self.lock.node());
         let _guard = node.write(pages);
         section()
+    }
+
+    /// For what may allocate, and lets the lock grow.
+    fn exclusive<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
+        self.announce_wait(file, &pages);
+        let _guard = self.lock.write(pages);
+        section()
+    }
+
+    /// Tells a schedule that whoever wants `pages` alone is going to wait.
+    fn announce_wait(&self, file: &MappedFile, pages: &Range<u64>) {
+        if file.volume.is_scheduled() && self.lock.try_write(pages.clone()).is_none() {
+            file.volume.reached(Point::LockWait, pages.start);
+        }
+    }
+
+    // ---- Expect faults ------------------------------------------------------------------------
+
+    /// Makes room for the faults of a mapping, which may not allocate.
+    pub(crate) fn expect_faults(&self) {
+        self.lock.reserve(RANGES_AT_ONCE);
     }
 
     // ---- What it takes ------------------------------------------------------------------------
 
     pub(crate) fn counts(&self) -> LockCounts {
         LockCounts {
-            bytes: (size_of::<Self>() + size_of::<RangeLock>()) as u64 + RESERVED_BYTES,
+            bytes: (size_of::<Self>() + self.lock.memory_bytes()) as u64,
             waits: self.lock.counters().waits,
         }
     }

@@ -300,3 +300,77 @@ fn an_adaptive_granule_stays_as_long_as_the_ranges_that_met() {
     drop(guards);
     lock.assert_unused();
 }
+
+// ---- Readers apart ------------------------------------------------------------------------------
+
+fn are_apart(lock: &RangeLock) -> bool {
+    lock.layers.parts().0.readers_are_apart()
+}
+
+/// How many thousand readers it takes, beside one that holds the same bytes.
+fn thousands_until_apart(lock: &RangeLock) -> Option<u32> {
+    let _held = lock.read(0..10);
+    (1..100).find(|_| {
+        (0..1_000).for_each(|_| drop(lock.read(0..10)));
+        are_apart(lock)
+    })
+}
+
+/// How many writers it takes until they are together again.
+fn writers_until_together(lock: &RangeLock) -> Option<u32> {
+    (1..100).find(|_| {
+        drop(lock.write(0..10));
+        !are_apart(lock)
+    })
+}
+
+#[test]
+fn readers_of_the_same_bytes_go_apart_until_writers_come() {
+    let lock = lock();
+    let mut readers = 0;
+    for _ in 0..5 {
+        let thousands = thousands_until_apart(&lock).expect("apart");
+        assert!(thousands >= readers, "ever later");
+        readers = thousands;
+        let held = lock.read(0..10);
+        assert!(lock.try_write(9..10).is_none());
+        assert!(lock.try_write(..).is_none());
+        assert!(lock.try_write(10..11).is_some());
+        let mut other = lock.read(5..20);
+        other.shrink_to(5..6);
+        assert!(lock.try_write(6..7).is_none());
+        drop(held);
+        assert!(lock.try_write(6..7).is_some());
+        let held = other.try_upgrade().expect("nobody else is left");
+        assert!(lock.try_read(5..6).is_none());
+        drop(held);
+        writers_until_together(&lock).expect("together");
+        assert!(lock.try_write(..).is_some());
+    }
+    assert!(readers > 1, "{readers} thousand");
+    lock.assert_unused();
+}
+
+/// A writer among them, or other bytes, and they stay together.
+#[test]
+fn readers_beside_writers_and_strangers_stay_together() {
+    for (range, is_writer) in [(20..30, true), (0..10, true), (G..G + 10, false)] {
+        let lock = lock();
+        let mine = if range.start == 0 { 20..30 } else { 0..10 };
+        let writer = is_writer.then(|| lock.write(range.clone()));
+        let reader = (!is_writer).then(|| lock.read(range.clone()));
+        (0..10_000).for_each(|_| drop(lock.read(mine.clone())));
+        assert!(!are_apart(&lock), "beside {range:?}");
+        drop((writer, reader));
+        lock.assert_unused();
+    }
+}
+
+#[test]
+fn readers_come_together_beside_a_hundred_writers() {
+    let lock = lock();
+    lock.layers.set_readers_apart();
+    hold_a_hundred(&lock, G);
+    assert!(!are_apart(&lock));
+    lock.assert_unused();
+}

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::SLOTS;
 use super::granule::{Granule, shard_of};
 use super::growth::{Division, Growth};
-use super::level::{LEAST_SHARD_BITS, Level, MOST_SHARD_BITS, View};
+use super::level::{LEAST_SHARD_BITS, Layout, Level, MOST_SHARD_BITS, View};
 use super::shard::{Departure, Held, Listed, Place, Request, Shard};
 use super::table::SlotTable;
 use super::wide::WideHolders;
@@ -200,18 +200,18 @@ proptest! {
         shard_bits in LEAST_SHARD_BITS..=LEAST_SHARD_BITS + 3,
     ) {
         let granule = Granule::from_len(1 << shift).unwrap();
-        let level = Level::new(granule, shard_bits);
+        let level = Level::new(granule, shard_bits, Layout::Together);
         // SAFETY: the level lives to the end of this function.
         let view = View::Heap(unsafe { level.ticket().shards() });
         let found: HashSet<_> = view.shards_of(span).map(std::ptr::from_ref).collect();
         let expected: HashSet<_> = (span.first >> shift..=span.last >> shift)
             .map(|number| Span { first: number << shift, last: number << shift })
-            .map(|start| std::ptr::from_ref(view.shard(view.index_for(start).unwrap())))
+            .map(|start| std::ptr::from_ref(view.shard(view.index_for(start, Read).unwrap())))
             .collect();
         prop_assert!(found.is_superset(&expected), "{:?} lacks some of {:?}", found, expected);
         prop_assert!(found == expected || found.len() == 1 << shard_bits);
         let is_narrow = span.first >> shift == span.last >> shift;
-        prop_assert_eq!(view.index_for(span).is_some(), is_narrow);
+        prop_assert_eq!(view.index_for(span, Write).is_some(), is_narrow);
 
         view.shards_of(span).for_each(Shard::close);
         let closed: HashSet<_> = view
@@ -232,7 +232,8 @@ fn the_whole_range_concerns_every_shard() {
         last: u64::MAX,
     };
     for len in [1, 1 << 10, Granule::MAX_LEN] {
-        let level = Level::new(Granule::from_len(len).unwrap(), LEAST_SHARD_BITS + 2);
+        let granule = Granule::from_len(len).unwrap();
+        let level = Level::new(granule, LEAST_SHARD_BITS + 2, Layout::Together);
         // SAFETY: the level lives to the end of this block.
         let view = View::Heap(unsafe { level.ticket().shards() });
         let found: HashSet<_> = view.shards_of(all).map(std::ptr::from_ref).collect();

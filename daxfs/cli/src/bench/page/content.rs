@@ -12,7 +12,7 @@ use crate::bench::claims::bar::{self, Comparison};
 use crate::bench::claims::{self, Answered};
 use crate::bench::evidence::Evidence;
 use crate::bench::kind::WorkloadKind;
-use crate::bench::memory::Footprint;
+use crate::bench::memory::{Footprint, IoFootprint};
 use crate::bench::report::Report;
 use crate::bench::trial::Trial;
 
@@ -34,6 +34,7 @@ pub(crate) struct Content {
     pub(super) figures: Vec<Figure>,
     pub(super) trials: Vec<Trial>,
     pub(super) footprints: Vec<Footprint>,
+    pub(super) io_footprints: Vec<IoFootprint>,
     pub(super) results: Vec<CellResult>,
 }
 
@@ -46,7 +47,12 @@ pub(super) struct Workload {
 
 impl Content {
     /// Makes the page of `report`.
-    pub(crate) fn new(report: &Report, trials: Vec<Trial>, footprints: Vec<Footprint>) -> Self {
+    pub(crate) fn new(
+        report: &Report,
+        trials: Vec<Trial>,
+        footprints: Vec<Footprint>,
+        io_footprints: Vec<IoFootprint>,
+    ) -> Self {
         let evidence = Evidence {
             cells: &report.cells,
             trials: &trials,
@@ -72,6 +78,7 @@ impl Content {
             results: report.cells.iter().map(Cell::result).collect(),
             trials,
             footprints,
+            io_footprints,
         }
     }
 
@@ -96,10 +103,11 @@ impl Content {
                 row.control_gain
                     .map_or("-".to_owned(), |gain| format!("x{gain:.2}")),
                 row.wanted.clone(),
-                match row.met {
-                    Some(true) => "yes".to_owned(),
-                    Some(false) => "NO".to_owned(),
-                    None => "-".to_owned(),
+                match (row.met, row.why_not) {
+                    (Some(true), _) => "yes".to_owned(),
+                    (Some(false), Some(why)) => format!("NO: {why}"),
+                    (Some(false), None) => "NO".to_owned(),
+                    (None, _) => "-".to_owned(),
                 },
             ]
         };
@@ -143,6 +151,25 @@ impl Content {
                 "bytes, GiB read and not mapped",
             ],
             rows: self.footprints.iter().map(row).collect(),
+        }
+    }
+
+    /// What I/O locks take in memory, as a table.
+    pub(super) fn io_memory_table(&self) -> Table {
+        let row = |footprint: &IoFootprint| {
+            vec![
+                footprint.io_lock.clone(),
+                footprint.idle_bytes.to_string(),
+                footprint.used_bytes.to_string(),
+            ]
+        };
+        Table {
+            header: vec![
+                "I/O lock",
+                "bytes, idle file",
+                "bytes, after two threads wrote beside each other",
+            ],
+            rows: self.io_footprints.iter().map(row).collect(),
         }
     }
 

@@ -199,7 +199,7 @@ fn write_table(html: &mut String, table: &Table, class: &str) {
             let class = match cell.as_str() {
                 "loss" | "NO" => " class=\"bad\"",
                 "win" => " class=\"good\"",
-                cell if cell.starts_with("no (") => " class=\"bad\"",
+                cell if cell.starts_with("no (") || cell.starts_with("NO: ") => " class=\"bad\"",
                 _ => "",
             };
             let _ = write!(html, "<td{class}>{}</td>", escaped(cell));
@@ -227,11 +227,12 @@ fn memory(html: &mut String, content: &Content) {
     html.push_str("<section id=\"memory\">\n<h2>Memory</h2>\n");
     html.push_str(
         "<p>Lock state is what a file\u{2019}s mapping entries and its mapping lock take, as the \
-         filesystem counts it. Every page of a file is mapped on software page tables. The I/O \
-         lock of an open file is not in it, nor the table of wait queues that all files share.\
-         </p>\n",
+         filesystem counts it. Every page of a file is mapped on software page tables. The table \
+         of wait queues that all files share is not in it.</p>\n",
     );
     write_table(html, &content.memory_table(), "memory");
+    html.push_str("<p>The I/O lock of an open file comes to that:</p>\n");
+    write_table(html, &content.io_memory_table(), "memory");
     html.push_str(
         "<p><code>daxfs bench --report DIR</code> (each report measures it)</p>\n</section>\n",
     );

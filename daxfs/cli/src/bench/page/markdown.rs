@@ -43,6 +43,8 @@ pub(super) fn page(content: &Content) -> String {
     }
     text.push_str("\n## Memory: lock state of every design\n\n");
     write_table(&mut text, &content.memory_table());
+    text.push_str("\nThe I/O lock of an open file comes to that:\n\n");
+    write_table(&mut text, &content.io_memory_table());
     text.push_str("\n## Races, forced\n\n");
     write_table(&mut text, &content.trial_table());
     text.push_str("\n## Figures\n");

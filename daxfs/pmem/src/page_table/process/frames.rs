@@ -28,6 +28,14 @@ pub(super) enum Choice {
     This(MappingMechanism),
 }
 
+/// What [`Choice::Fastest`] comes to.
+pub(super) fn fastest(device: &Device) -> MappingMechanism {
+    match userfault_for(device) {
+        Some(_) => MappingMechanism::Userfault,
+        None => MappingMechanism::Remap,
+    }
+}
+
 impl Frames {
     /// Reserves the addresses of a window.
     pub(super) fn new(

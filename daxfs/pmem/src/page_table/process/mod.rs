@@ -109,6 +109,12 @@ impl ProcessPageTable {
         Self::make(device, len_pages, handler, protection, choice)
     }
 
+    /// The mechanism that [`new`](Self::new) takes for this device, on this kernel.
+    #[must_use]
+    pub fn fastest_mechanism(device: &Device) -> MappingMechanism {
+        frames::fastest(device)
+    }
+
     /// How frames are put under the pages.
     #[must_use]
     pub fn mechanism(&self) -> MappingMechanism {

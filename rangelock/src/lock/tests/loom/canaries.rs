@@ -103,3 +103,15 @@ fn canary_waiter_marks_nobody() {
         Fault::WaiterMarksNobody,
     ));
 }
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_writer_visits_one() {
+    a_reader_apart_excludes_a_writer(Setting::faulty(Way::Apart, Fault::WriterVisitsOne));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_upgrades_apart() {
+    a_reader_apart_becomes_a_writer_alone(Setting::faulty(Way::Apart, Fault::UpgradesApart));
+}

@@ -53,6 +53,31 @@ models! {
     a_future_of_several_gets_them_all_or_leaves_nothing_behind
 }
 
+/// Where readers are apart, as far as that takes seconds.
+macro_rules! models_apart {
+    ($($property:ident)*) => {
+        mod apart {
+            use super::*;
+
+            $(
+                #[test]
+                fn $property() {
+                    super::$property(setting(Way::Apart));
+                }
+            )*
+        }
+    };
+}
+
+models_apart! {
+    a_writer_that_becomes_a_reader_admits_no_writer
+    a_reader_that_becomes_a_writer_is_alone
+    what_is_given_back_of_a_range_can_be_had
+    both_halves_of_a_range_are_held
+    two_that_want_the_same_two_ranges_both_get_them
+    a_moved_holder_can_change_what_it_holds
+}
+
 fn setting(way: Way) -> Setting {
     Setting {
         guards: Guards::Movable,

@@ -56,6 +56,9 @@ enum Way {
     Mixed,
     /// As `Mixed`, on a table that has grown before: of two shards, crowded.
     Grown,
+    /// As `Mixed`, on a table whose readers are apart: a group of two shards, and who writes is
+    /// wide.
+    Apart,
 }
 
 /// Room for so many: the first growth. Models that grow want more.
@@ -88,15 +91,17 @@ impl Setting {
                 };
             }
             Way::Narrow => 4,
-            Way::Mixed | Way::Grown => 1,
+            Way::Mixed | Way::Grown | Way::Apart => 1,
         };
         let granule = Granule::from_len(granule_len).unwrap();
         let lock = match self.fault {
             Some(fault) => RangeLock::with_granule_and_fault(granule, fault),
             None => RangeLock::with_granule(granule),
         };
-        if matches!(self.way, Way::Grown) {
-            lock.reserve(GROWN_FIRST);
+        match self.way {
+            Way::Grown => lock.reserve(GROWN_FIRST),
+            Way::Apart => lock.layers.set_readers_apart(),
+            _ => {}
         }
         lock
     }
@@ -214,6 +219,16 @@ impl Shared {
     /// Makes the table shrink as far as it can, as wide requests would.
     fn shrink(&self) {
         self.lock.layers.shrink_table();
+    }
+
+    /// Sets readers apart, as if they had met often.
+    fn set_readers_apart(&self) {
+        self.lock.layers.set_readers_apart();
+    }
+
+    /// And together again, as if many had written.
+    fn set_readers_together(&self) {
+        self.lock.layers.set_readers_together();
     }
 
     /// Waits until `count` requests have had to wait. Only for models whose other threads get that

@@ -37,6 +37,7 @@ models! {
         mixed_pinned Mixed Pinned,
         grown_movable Grown Movable,
         grown_pinned Grown Pinned,
+        apart_pinned Apart Pinned,
     ]
     writers_exclude_each_other
     a_reader_excludes_a_writer
@@ -58,6 +59,7 @@ models! {
         mixed_pinned Mixed Pinned,
         grown_movable Grown Movable,
         grown_pinned Grown Pinned,
+        apart_pinned Apart Pinned,
     ]
     holders_that_find_no_slot_are_held_in_the_tree
     a_slot_filled_by_the_tree_is_seen
@@ -72,6 +74,22 @@ models! {
     a_waiter_outlives_moves_to_and_fro
     newcomers_respect_those_who_are_listed
     newcomers_respect_listed_holders_that_change
+    newcomers_respect_readers_that_go_apart
+    a_waiter_outlives_readers_that_go_apart_and_together
+}
+
+models! {
+    [
+        movable Apart Movable,
+    ]
+    a_reader_apart_becomes_a_writer_alone
+}
+
+models! {
+    [
+        pinned Apart Pinned,
+    ]
+    a_reader_apart_excludes_a_writer
 }
 
 pub(super) fn writers_exclude_each_other(setting: Setting) {
@@ -379,6 +397,61 @@ pub(super) fn newcomers_respect_listed_holders_that_change(setting: Setting) {
         match wide.try_upgrade() {
             Ok(_guard) => shared.change(1, 2),
             Err(_guard) => shared.look(1, 2),
+        }
+        other.join().unwrap();
+    });
+}
+
+/// Readers go apart, and together again, while a newcomer looks around.
+pub(super) fn newcomers_respect_readers_that_go_apart(setting: Setting) {
+    run(setting, Some(TO_AND_FRO), |shared| {
+        let held = shared.lock.read(1..=1);
+        let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+        shared.set_readers_apart();
+        shared.look(1, 1);
+        drop(held);
+        shared.read(1, 1, || {
+            shared.set_readers_together();
+            shared.look(1, 1);
+        });
+        other.join().unwrap();
+    });
+}
+
+/// The same while a writer waits for readers in shards of their own.
+pub(super) fn a_waiter_outlives_readers_that_go_apart_and_together(setting: Setting) {
+    run(setting, Some(TO_AND_FRO), |shared| {
+        shared.set_readers_apart();
+        let other = shared.read(1, 1, || {
+            let other = spawn(shared, |shared| shared.write(1, 1, || ()));
+            shared.until_waiting(1);
+            shared.set_readers_together();
+            shared.look(1, 1);
+            shared.set_readers_apart();
+            shared.look(1, 1);
+            other
+        });
+        other.join().unwrap();
+    });
+}
+
+/// The other one reads in the second shard of the group.
+pub(super) fn a_reader_apart_excludes_a_writer(setting: Setting) {
+    two_threads(setting, |shared| {
+        let other = spawn(shared, |shared| shared.read(1, 1, || ()));
+        shared.write(1, 1, || ());
+        other.join().unwrap();
+    });
+}
+
+/// A reader in a shard of his own becomes a writer while another reads in another.
+pub(super) fn a_reader_apart_becomes_a_writer_alone(setting: Setting) {
+    two_threads(setting, |shared| {
+        let guard = shared.lock.read(1..=1);
+        let other = spawn(shared, |shared| shared.read(1, 1, || ()));
+        match guard.try_upgrade() {
+            Ok(_guard) => shared.change(1, 1),
+            Err(_guard) => shared.look(1, 1),
         }
         other.join().unwrap();
     });

@@ -52,6 +52,8 @@ enum Way {
     Grown,
     /// Each byte a granule: all requests but those for one byte are wide.
     Wide,
+    /// As `Mixed`, on a table whose readers are apart until many have written.
+    Apart,
 }
 
 /// How a scenario is tried.
@@ -74,7 +76,7 @@ impl Setting {
                 };
             }
             Way::Narrow => 16,
-            Way::Mixed | Way::Grown => 4,
+            Way::Mixed | Way::Grown | Way::Apart => 4,
             Way::Wide => 1,
         };
         let granule = Granule::from_len(granule_len).unwrap();
@@ -82,8 +84,10 @@ impl Setting {
             Some(fault) => RangeLock::with_granule_and_fault(granule, fault),
             None => RangeLock::with_granule(granule),
         };
-        if matches!(self.way, Way::Grown) {
-            lock.reserve(64);
+        match self.way {
+            Way::Grown => lock.reserve(64),
+            Way::Apart => lock.layers.set_readers_apart(),
+            _ => {}
         }
         lock
     }

@@ -18,7 +18,8 @@ macro_rules! scenarios {
 
             scenarios! {
                 @ $scenario $schedules
-                tree Tree, narrow Narrow, mixed Mixed, grown Grown, wide Wide
+                tree Tree, narrow Narrow, mixed Mixed, grown Grown, wide Wide,
+                apart Apart
             }
         }
     )*};
