@@ -33,6 +33,7 @@
 //! | `scratch` | the device that shows them |
 //! | `state` | the walk along the trace |
 //! | `damage` | traces with a mistake in them |
+//! | [`workload`] | sequences of operations to make traces of |
 //!
 //! [`Device::create_recording`]: daxfs_pmem::Device::create_recording
 
@@ -44,6 +45,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod unit;
+pub mod workload;
 
 pub use choice::{CrashPoints, Limits};
 pub use damage::{Damage, damaged, is_fence, is_flush};
