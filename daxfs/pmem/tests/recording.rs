@@ -315,7 +315,7 @@ fn a_store_through_a_window_of_the_process_is_seen_when_it_is_flushed() {
     }
 }
 
-/// The copy's own thread takes the recorder's mutex in the fault handler: the copy must not hold it.
+/// The copy's own thread takes the recorder's mutex in the fault handler: a copy must not hold it.
 #[test]
 fn a_copy_from_a_window_may_fault_into_a_handler_that_stores() {
     for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Software) {

@@ -7,9 +7,9 @@
 //!   promises) have no order: of the store that was cut short, any of them are there.
 //! - Lines have no order among each other.
 //! - A line that nobody flushed may all the same be written back at any time after its stores.
-//! - A flush by a thread covers what the line held then. With that thread's next fence it is durable
-//!   for certain. So are its streaming stores; a fence of another thread does nothing for either,
-//!   nor does another thread's flush for a streaming store that waits in its own processor.
+//! - A flush by a thread covers what the line held then. With that thread's next fence that is
+//!   durable for certain. So are its streaming stores. A fence of another thread does nothing for
+//!   either, nor does another thread's flush for a streaming store that waits in its own processor.
 //!
 //! A chunk that is stored as it is already is dropped: whichever prefix of the line's stores
 //! survives, with or without it the bytes are the same.

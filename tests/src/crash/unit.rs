@@ -2,9 +2,9 @@
 //!
 //! # Grain
 //! What small stores left pending is taken chunk by chunk. An event that left more than
-//! [`MOST_LINES_BY_CHUNK`] lines of a block pending is a bulk copy: of each block of 4 KiB its first
-//! line, its last line and all between are a unit each. So states stay countable, and little is
-//! lost: a block in flight is either named by nothing, or by a checksum over all of it, or holds
+//! [`MOST_LINES_BY_CHUNK`] lines of a block pending is a bulk copy: of each block of 4 KiB its
+//! first line, its last line and all between are a unit each. So states stay countable, and little
+//! is lost: a block in flight is either named by nothing, or by a checksum over all of it, or holds
 //! nothing but a file's data. To each of these any missing part is like any other, and states that
 //! lack the first, the last or the middle are built. Random states also tear units chunk by chunk.
 //!
@@ -12,8 +12,8 @@
 //! store and of each block of a bulk copy.
 //!
 //! Units are in the order of the trace. One that writes a line needs all that wrote it before;
-//! making units of several lines can only add such needs, so every state built is one that the model
-//! of [`medium`](super::medium) allows.
+//! making units of several lines can only add such needs, so every state built is one that the
+//! model of [`medium`](super::medium) allows.
 //!
 //! Touches memory alone; takes no locks.
 

@@ -15,8 +15,9 @@
 //!
 //! # Locking
 //! None. No method takes a lock, so a copy whose buffer is itself a window may fault and be
-//! resolved while it runs. (A device that records has a mutex; `recording` says why that holds.) Two calls on overlapping bytes race as two processors do; keeping them
-//! apart is the caller's job.
+//! resolved while it runs. (A device that records has a mutex; `recording` says why that holds.)
+//! Two calls on overlapping bytes race as two processors do; keeping them apart is the caller's
+//! job.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;

@@ -31,8 +31,8 @@ const EMPTY: Node = Node::File {
 };
 
 /// The names that are there. Names of one file that has several are taken for files of their own:
-/// what is then known of their lengths, or of which is gone after a rename onto another, may be out of
-/// date, and an operation fail: which is as good a workload as any.
+/// what is then known of their lengths, or of which is gone after a rename onto another, may be out
+/// of date, and an operation fail: which is as good a workload as any.
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
     nodes: BTreeMap<Path, Node>,
