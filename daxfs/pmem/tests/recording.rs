@@ -281,12 +281,10 @@ fn a_store_through_a_software_window_is_recorded_when_it_is_made() {
     let table = window(Kind::Software, &device, 4, Arc::new(handler));
     table.store(PAGE_BYTES + 10, b"stored").unwrap();
     let events = recording.take();
-    let expected = [
-        ("stream", PAGE_BYTES, PAGE_BYTES as usize),
-        ("fence", 0, 0),
-        ("store", PAGE_BYTES + 10, 6),
-    ];
-    assert_eq!(shorts(&events), expected);
+    // The handler zeroes and fences, in whatever way the processor has; then comes the store.
+    let shorts = shorts(&events);
+    let last_two = &shorts[shorts.len() - 2..];
+    assert_eq!(last_two, [("fence", 0, 0), ("store", PAGE_BYTES + 10, 6)]);
     assert_eq!(replay(&events, device.usable_bytes()), bytes_of(&device));
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::fixture::bytes_of;
 
 mod naive;
+mod selection;
 mod walk;
 
 /// So few that the naive model can multiply them.
