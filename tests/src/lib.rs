@@ -3,6 +3,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`choreography`] | holds threads at named points, so that one interleaving happens every time |
+//! | [`crash`] | what a power failure may leave of a device |
 //! | [`fixture`] | devices and mounted filesystems, and numbers that look random |
 //! | [`model`] | an in-memory filesystem to compare with |
 //! | [`stage`] | a file on which threads meet, and what can be seen of it |
@@ -10,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod choreography;
+pub mod crash;
 pub mod fixture;
 pub mod model;
 pub mod stage;

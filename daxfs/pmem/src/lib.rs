@@ -6,7 +6,7 @@
 //! | Module | Knows |
 //! |---|---|
 //! | [`device`] | an image that is mapped whole, bounded reads and stores, who may open it |
-//! | [`persistence`] | the back end that makes stores durable: flushes, `msync` or nothing |
+//! | [`persistence`] | the back end that makes stores durable: flushes, `msync`, nothing, or a record |
 //! | [`page_table`] | windows: mappings of device pages whose faults are delivered to a handler |
 //!
 //! Imports run one way: `page_table` -> `device` -> `persistence` -> `sys`, `shard`.
@@ -61,12 +61,13 @@ mod sys;
 
 pub use device::{
     Backing, Device, DeviceAccess, DeviceError, Dirty, Durable, InFlight, PersistenceChoice,
+    Recording,
 };
 pub use page_table::{
     Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, MappingMechanism,
     PageTable, PageTableCounts, PageTableError, ProcessPageTable, Protection, SoftwarePageTable,
 };
-pub use persistence::{Persistence, PersistenceCounts};
+pub use persistence::{Action, Event, Mark, Moment, Persistence, PersistenceCounts, ThreadNumber};
 
 /// The size of a page, the unit of [`page_table`] mappings, in bytes.
 pub const PAGE_BYTES: u64 = 4096;

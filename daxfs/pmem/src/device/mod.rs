@@ -5,6 +5,7 @@
 //! | `open` | creating and opening images; who may hold one |
 //! | `bounds` | byte ranges that were checked |
 //! | `tokens`, `tag` | [`Dirty`] -> [`InFlight`] -> [`Durable`] |
+//! | `recording` | a device that writes down what is done to it |
 //! | `describe` | what a device is, in words |
 //! | `error` | [`DeviceError`] |
 //!
@@ -14,16 +15,18 @@
 //!
 //! # Locking
 //! None. No method takes a lock, so a copy whose buffer is itself a window may fault and be
-//! resolved while it runs. Two calls on overlapping bytes race as two processors do; keeping them
-//! apart is the caller's job.
+//! resolved while it runs. (A device that records has a mutex; `recording` says why that holds.)
+//! Two calls on overlapping bytes race as two processors do; keeping them apart is the caller's
+//! job.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use crate::persistence::{Engine, Event, ShardedCounts, copy, store_fence};
+use crate::persistence::{Counted, Engine, Recorder, ShardedCounts, copy, store_fence};
 use crate::sys::Synchrony;
 use crate::{HUGE_PAGE_BYTES, PAGE_BYTES, Persistence, PersistenceCounts};
 
@@ -31,6 +34,7 @@ mod bounds;
 mod describe;
 mod error;
 mod open;
+mod recording;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -38,9 +42,11 @@ mod tokens;
 
 pub(crate) use bounds::ByteRange;
 pub use error::DeviceError;
+pub use recording::Recording;
 pub use tokens::{Dirty, Durable, InFlight};
 
 use tag::DeviceTag;
+use tokens::Deferral;
 
 /// Where a device's bytes live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +118,8 @@ pub struct Device {
     /// A sync failed: the kernel has dropped pages that it could not write and will not say so
     /// again, hence no later sync can be believed.
     sync_failed: AtomicBool,
+    /// Takes the engine's place.
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Device {
@@ -178,8 +186,8 @@ impl Device {
     pub fn store(&self, offset_bytes: u64, bytes: &[u8]) -> Result<Dirty, DeviceError> {
         let range = self.writable(offset_bytes, bytes.len() as u64)?;
         // SAFETY: the target was checked to lie inside a writable mapping; the source is Rust's.
-        unsafe { copy::cached(self.address(range), bytes.as_ptr(), bytes.len()) };
-        self.counts.count(Event::Store);
+        unsafe { self.store_cached(range, bytes.as_ptr()) };
+        self.counts.count(Counted::Store);
         Ok(Dirty {
             tag: self.tag,
             range,
@@ -194,11 +202,16 @@ impl Device {
     /// [`DeviceError::OutOfBounds`], [`DeviceError::ReadOnly`].
     pub fn copy(&self, offset_bytes: u64, bytes: &[u8]) -> Result<InFlight, DeviceError> {
         let range = self.writable(offset_bytes, bytes.len() as u64)?;
-        // SAFETY: the target was checked to lie inside a writable mapping; the source is Rust's.
-        unsafe {
-            self.engine
-                .copy(self.address(range), bytes.as_ptr(), bytes.len());
-        };
+        match &self.recorder {
+            // SAFETY: the target was checked to lie inside a writable mapping of whole lines; the
+            // source is Rust's.
+            Some(recorder) => unsafe { recorder.copy(self.target(range), bytes.as_ptr()) },
+            // SAFETY: as above.
+            None => unsafe {
+                self.engine
+                    .copy(self.address(range), bytes.as_ptr(), bytes.len());
+            },
+        }
         Ok(self.in_flight(range))
     }
 
@@ -208,8 +221,12 @@ impl Device {
     /// [`DeviceError::OutOfBounds`], [`DeviceError::ReadOnly`].
     pub fn zero(&self, offset_bytes: u64, len_bytes: u64) -> Result<InFlight, DeviceError> {
         let range = self.writable(offset_bytes, len_bytes)?;
-        // SAFETY: the range was checked to lie inside a writable mapping.
-        unsafe { self.engine.zero(self.address(range), len_bytes as usize) };
+        match &self.recorder {
+            // SAFETY: the range was checked to lie inside a writable mapping of whole lines.
+            Some(recorder) => unsafe { recorder.zero(self.target(range)) },
+            // SAFETY: as above.
+            None => unsafe { self.engine.zero(self.address(range), len_bytes as usize) },
+        }
         Ok(self.in_flight(range))
     }
 
@@ -219,7 +236,7 @@ impl Device {
             self.start_write_back(dirty.range);
         }
         // A token of another device keeps its tag, and the fence refuses it.
-        InFlight::new(dirty.tag, dirty.range, self.persistence())
+        InFlight::new(dirty.tag, dirty.range, self.deferral())
     }
 
     /// Starts writing back a range that was stored to without a token: through mappings, or by a
@@ -245,10 +262,11 @@ impl Device {
         if in_flight.tag != self.tag {
             return Err(DeviceError::ForeignToken);
         }
-        self.counts.count(Event::Fence);
+        self.counts.count(Counted::Fence);
         let range = in_flight.range;
         match self.engine {
             Engine::Hardware(_) => store_fence(),
+            Engine::Recorded => self.recorder.iter().for_each(|recorder| recorder.fence()),
             Engine::Msync => self.sync(range)?,
             // Release: partners with whatever the caller publishes the bytes by, so that they are
             // not seen after their commit. Nothing here outlives the process.
@@ -336,17 +354,43 @@ impl Device {
         }
     }
 
+    /// Stores through the cache.
+    ///
+    /// # Safety
+    /// The range was checked to be writable, and `source` is readable for as many bytes.
+    pub(crate) unsafe fn store_cached(&self, range: ByteRange, source: *const u8) {
+        match &self.recorder {
+            // SAFETY: the caller vouches for both.
+            Some(recorder) => unsafe { recorder.store(self.target(range), source) },
+            // SAFETY: the caller vouches for both.
+            None => unsafe { copy::cached(self.address(range), source, range.len_bytes as usize) },
+        }
+    }
+
     fn in_flight(&self, range: ByteRange) -> InFlight {
-        InFlight::new(self.tag, range, self.persistence())
+        InFlight::new(self.tag, range, self.deferral())
+    }
+
+    fn deferral(&self) -> Deferral {
+        match (&self.recorder, self.engine) {
+            (Some(recorder), _) => Deferral::Recorded(Arc::clone(recorder)),
+            (None, Engine::Hardware(_)) => Deferral::StoreFence,
+            (None, _) => Deferral::Nothing,
+        }
     }
 
     fn start_write_back(&self, range: ByteRange) {
-        self.counts.count(Event::Flush);
-        // SAFETY: every range was checked to lie inside the mapping when its token was made.
-        unsafe {
-            self.engine
-                .write_back(self.address(range), range.len_bytes as usize);
-        };
+        self.counts.count(Counted::Flush);
+        match &self.recorder {
+            // SAFETY: every range was checked to lie inside the mapping when its token was made,
+            // and the mapping has whole lines.
+            Some(recorder) => unsafe { recorder.write_back(self.target(range)) },
+            // SAFETY: as above.
+            None => unsafe {
+                self.engine
+                    .write_back(self.address(range), range.len_bytes as usize);
+            },
+        }
     }
 
     fn sync(&self, range: ByteRange) -> Result<(), DeviceError> {

@@ -300,6 +300,7 @@ fn assemble(map: MmapRaw, fd: OwnedFd, len_bytes: u64, backing: Backing, engine:
         tag: DeviceTag::unique(),
         counts: ShardedCounts::default(),
         sync_failed: AtomicBool::new(false),
+        recorder: None,
     }
 }
 

@@ -1,9 +1,31 @@
 //! What only the inside of a device can bring about: a sync that fails.
 
+use std::process::Command;
+
 use super::*;
 
+/// Set in the process that has the test below to itself.
+const ALONE: &str = "DAXFS_PMEM_TEST_ALONE";
+
+/// The test makes a hole in a mapping. In a process with other tests one of them may map something
+/// there, which the device would take away from it; so the test has a process of its own.
 #[test]
 fn after_a_failed_sync_no_later_one_is_believed() {
+    if std::env::var_os(ALONE).is_some() {
+        return a_failed_sync_is_remembered();
+    }
+    let name = "device::tests::after_a_failed_sync_no_later_one_is_believed";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--test-threads=1"]);
+    let output = command.env(ALONE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+fn a_failed_sync_is_remembered() {
     let choice = PersistenceChoice::Use(Persistence::Msync);
     let device = Device::create_memfd(4 * PAGE_BYTES, choice).unwrap();
     let lost = device.copy(PAGE_BYTES, b"lost").unwrap();

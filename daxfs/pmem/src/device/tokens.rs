@@ -12,10 +12,11 @@
 //! executes a full barrier on the way.) Touches no memory. Takes no locks.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::bounds::ByteRange;
 use super::tag::DeviceTag;
-use crate::persistence::{Persistence, store_fence};
+use crate::persistence::{Recorder, store_fence};
 
 /// Bytes that were stored but whose cache lines nobody has begun to write back.
 #[derive(Debug)]
@@ -38,8 +39,19 @@ pub struct Dirty {
 pub struct InFlight {
     pub(super) tag: DeviceTag,
     pub(super) range: ByteRange,
-    pub(super) persistence: Persistence,
+    deferral: Deferral,
     not_send: PhantomData<*const ()>,
+}
+
+/// What it takes to leave durability to a later sync.
+#[derive(Debug)]
+pub(super) enum Deferral {
+    /// Nothing: the later sync finds the bytes.
+    Nothing,
+    /// A store fence at once: a later one runs on some other processor.
+    StoreFence,
+    /// A note of such a fence.
+    Recorded(Arc<Recorder>),
 }
 
 /// Bytes that survive a power failure, as far as the back end can promise it.
@@ -68,11 +80,11 @@ impl Dirty {
 }
 
 impl InFlight {
-    pub(super) fn new(tag: DeviceTag, range: ByteRange, persistence: Persistence) -> Self {
+    pub(super) fn new(tag: DeviceTag, range: ByteRange, deferral: Deferral) -> Self {
         Self {
             tag,
             range,
-            persistence,
+            deferral,
             not_send: PhantomData,
         }
     }
@@ -85,7 +97,7 @@ impl InFlight {
         Self::new(
             self.tag.and(other.tag),
             self.range.hull(other.range),
-            self.persistence,
+            self.deferral,
         )
     }
 
@@ -97,8 +109,10 @@ impl InFlight {
     ///
     /// [`Device::flush_range`]: crate::Device::flush_range
     pub fn defer(self) {
-        if self.persistence == Persistence::Hardware {
-            store_fence();
+        match self.deferral {
+            Deferral::Nothing => {}
+            Deferral::StoreFence => store_fence(),
+            Deferral::Recorded(recorder) => recorder.fence(),
         }
     }
 

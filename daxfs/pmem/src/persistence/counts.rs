@@ -23,7 +23,7 @@ pub struct PersistenceCounts {
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
+pub(crate) enum Counted {
     Store,
     Flush,
     Fence,
@@ -43,23 +43,23 @@ pub(crate) struct ShardedCounts {
 }
 
 impl ShardedCounts {
-    pub(crate) fn count(&self, event: Event) {
+    pub(crate) fn count(&self, event: Counted) {
         self.shards[shard::of_this_thread(SHARDS)].events[event as usize]
             .fetch_add(1, Ordering::Relaxed);
     }
 
     /// The sums. Exact once the threads that counted have been joined, else a recent value.
     pub(crate) fn sample(&self) -> PersistenceCounts {
-        let sum = |event: Event| {
+        let sum = |event: Counted| {
             let shards = self.shards.iter();
             shards
                 .map(|shard| shard.events[event as usize].load(Ordering::Relaxed))
                 .sum()
         };
         PersistenceCounts {
-            stores: sum(Event::Store),
-            flushes: sum(Event::Flush),
-            fences: sum(Event::Fence),
+            stores: sum(Counted::Store),
+            flushes: sum(Counted::Flush),
+            fences: sum(Counted::Fence),
         }
     }
 }

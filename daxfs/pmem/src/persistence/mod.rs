@@ -1,13 +1,15 @@
-//! What it takes to make stores durable: three back ends behind one engine.
+//! What it takes to make stores durable: three back ends behind one engine, and one that records.
 //!
 //! | Submodule | Holds |
 //! |---|---|
 //! | `flush_x86`, `flush_aarch64`, `flush_other` | writing back cache lines, the store fence |
 //! | `copy` | moving bytes by instructions that the compiler does not look into |
 //! | `counts` | statistics that do not make threads share a cache line |
+//! | `trace`, `recorder` | what was done, event by event, for tests of crashes |
 //!
 //! An `Engine` works on addresses that its caller has checked; it knows no offsets, no files and
-//! no bounds. It takes no locks and may run in a signal handler.
+//! no bounds. It takes no locks and may run in a signal handler. (The recorder has a mutex, and may
+//! run there too.)
 
 use std::fmt;
 
@@ -22,10 +24,14 @@ mod flush;
 #[cfg(target_arch = "x86_64")]
 #[path = "flush_x86.rs"]
 mod flush;
+mod recorder;
+mod trace;
 
 pub use counts::PersistenceCounts;
-pub(crate) use counts::{Event, ShardedCounts};
+pub(crate) use counts::{Counted, ShardedCounts};
 pub(crate) use flush::{CACHE_LINE_BYTES, store_fence};
+pub(crate) use recorder::{Recorder, Target};
+pub use trace::{Action, Event, Mark, Moment, ThreadNumber};
 
 use flush::FlushInstruction;
 
@@ -59,6 +65,8 @@ const STREAM_FROM_BYTES: usize = CACHE_LINE_BYTES;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Engine {
     Hardware(FlushInstruction),
+    /// The hardware's place is taken by a [`Recorder`], which moves the bytes itself.
+    Recorded,
     Msync,
     Volatile,
 }
@@ -75,16 +83,17 @@ impl Engine {
 
     pub(crate) fn persistence(self) -> Persistence {
         match self {
-            Self::Hardware(_) => Persistence::Hardware,
+            Self::Hardware(_) | Self::Recorded => Persistence::Hardware,
             Self::Msync => Persistence::Msync,
             Self::Volatile => Persistence::Volatile,
         }
     }
 
-    /// The name of the instruction in use, for reports.
+    /// The name of the instruction in use, or of what stands for it, for reports.
     pub(crate) fn instruction(self) -> Option<&'static str> {
         match self {
             Self::Hardware(instruction) => Some(instruction.name()),
+            Self::Recorded => Some("recorded"),
             Self::Msync | Self::Volatile => None,
         }
     }
@@ -107,7 +116,7 @@ impl Engine {
                 // SAFETY: the caller vouches for the range.
                 unsafe { self.write_back(target, len_bytes) };
             }
-            Self::Msync | Self::Volatile => {
+            Self::Recorded | Self::Msync | Self::Volatile => {
                 // SAFETY: the caller vouches for both ranges.
                 unsafe { copy::cached(target, source, len_bytes) };
             }
@@ -132,7 +141,7 @@ impl Engine {
                 // SAFETY: the caller vouches for the range.
                 unsafe { self.write_back(target, len_bytes) };
             }
-            Self::Msync | Self::Volatile => {
+            Self::Recorded | Self::Msync | Self::Volatile => {
                 // SAFETY: the caller vouches for the range.
                 unsafe { copy::cached_zero(target, len_bytes) };
             }

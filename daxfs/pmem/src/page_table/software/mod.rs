@@ -16,6 +16,7 @@ use super::{
     Access, AccessCause, AccessError, Counters, Event, Fault, FaultError, FaultHandler, Frame,
     PageTable, PageTableCounts, PageTableError, frame,
 };
+use crate::device::ByteRange;
 use crate::persistence::copy;
 use crate::{Device, PAGE_BYTES};
 
@@ -81,20 +82,19 @@ impl SoftwarePageTable {
         )
     }
 
-    /// Runs `copy` on the device address of `piece` while its page is pinned, resolving faults
-    /// until it can be. The address is null for zeroes.
+    /// Runs `copy` on the device's bytes of `piece` while its page is pinned, resolving faults
+    /// until it can be. There are none for zeroes.
     fn with_page(
         &self,
         piece: &Piece,
         access: Access,
-        mut copy: impl FnMut(Option<*mut u8>),
+        mut copy: impl FnMut(Option<ByteRange>),
     ) -> Result<(), AccessError> {
         loop {
             if let Some(pin) = self.entries[piece.page as usize].pin(access) {
-                copy(pin.device_offset_bytes.map(|page_offset_bytes| {
-                    self.device
-                        .page_address(page_offset_bytes)
-                        .wrapping_add(piece.in_page_bytes)
+                copy(pin.device_offset_bytes.map(|page_offset_bytes| ByteRange {
+                    offset_bytes: page_offset_bytes + piece.in_page_bytes as u64,
+                    len_bytes: piece.buffer.len() as u64,
                 }));
                 return Ok(());
             }
@@ -141,7 +141,11 @@ impl PageTable for SoftwarePageTable {
                 // SAFETY: the piece lies in one page of the device, pinned by `with_page`; the
                 // bounce buffer is as long as the piece.
                 Some(source) => unsafe {
-                    copy::cached(bounce.as_mut_ptr(), source, bounce.len());
+                    copy::cached(
+                        bounce.as_mut_ptr(),
+                        self.device.address(source),
+                        bounce.len(),
+                    );
                 },
                 None => bounce.fill(0),
             })?;
@@ -166,7 +170,7 @@ impl PageTable for SoftwarePageTable {
                 let target = device.expect("zeroes are never pinned for a store");
                 // SAFETY: the piece lies in one page of the device, pinned by `with_page`, and a
                 // page that may be stored to lies on a device that may be.
-                unsafe { copy::cached(target, bounce.as_ptr(), bounce.len()) };
+                unsafe { self.device.store_cached(target, bounce.as_ptr()) };
             })?;
         }
         Ok(())

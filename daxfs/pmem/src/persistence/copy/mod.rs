@@ -34,7 +34,7 @@ pub(crate) struct CachedEdges {
 }
 
 /// Splits a target range into the whole lines in the middle and what is left at the edges.
-fn edges(target: *const u8, len_bytes: usize) -> CachedEdges {
+pub(crate) fn edges(target: *const u8, len_bytes: usize) -> CachedEdges {
     if !machine::STREAMS {
         return CachedEdges {
             head_bytes: len_bytes,
