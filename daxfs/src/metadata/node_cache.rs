@@ -77,3 +77,72 @@ impl Halves {
         self.young.insert(block, cached);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::item::{ItemKind, Key};
+    use crate::format::node::index::encode_index;
+    use crate::format::node::{IndexEntry, NodePlace};
+
+    fn pointer(block: u64) -> BlockPointer {
+        BlockPointer {
+            block,
+            checksum: block as u32,
+        }
+    }
+
+    fn node(block: u64) -> Arc<IndexNode> {
+        let entry = IndexEntry {
+            key: Key::new(block, ItemKind::Inode, 0),
+            pointer: pointer(1000 + block),
+        };
+        let bytes = encode_index(block, 1, 1, &[entry]).unwrap();
+        Arc::new(IndexNode::parse(&bytes, &NodePlace::of_root(block, 1)).unwrap())
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_and_the_rest_goes() {
+        let cache = NodeCache::default();
+        for block in 1..5000 {
+            cache.put(pointer(block), &node(block));
+            let kept = cache.get(pointer(1)).expect("asked for all the time");
+            assert_eq!(kept.entries()[0].pointer, pointer(1001));
+            let halves = cache.halves();
+            assert!(halves.young.len() + halves.old.len() <= 2 * HALF);
+        }
+        assert!(cache.get(pointer(2)).is_none());
+    }
+
+    #[test]
+    fn another_checksum_or_another_write_is_another_node() {
+        let cache = NodeCache::default();
+        cache.put(pointer(5), &node(5));
+        let other = BlockPointer {
+            checksum: 6,
+            ..pointer(5)
+        };
+        assert!(cache.get(other).is_none());
+        cache.put(pointer(5), &node(5));
+        cache.forget(5);
+        assert!(cache.get(pointer(5)).is_none());
+        for block in 1..=HALF as u64 + 1 {
+            cache.put(pointer(block), &node(block));
+        }
+        assert!(
+            !cache.halves().young.contains_key(&5),
+            "it is in the old half"
+        );
+        assert!(
+            cache
+                .get(BlockPointer {
+                    checksum: 0,
+                    ..pointer(5)
+                })
+                .is_none()
+        );
+        cache.put(pointer(7), &node(7));
+        cache.forget(7);
+        assert!(cache.get(pointer(7)).is_none(), "neither half has it");
+    }
+}

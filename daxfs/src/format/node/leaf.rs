@@ -174,16 +174,18 @@ fn check_free_space(leaf: LeafNode) -> Result<LeafNode, FormatError> {
 /// items ascend; a leaf of none does not parse again.
 ///
 /// # Errors
-/// [`BlockFull`] when they do not fit.
+/// [`BlockFull`] when they do not fit, or one has more than 1024 bytes.
 pub(crate) fn encode_leaf<'a>(
     block: u64,
     generation: u64,
     items: impl ExactSizeIterator<Item = (Key, &'a [u8])> + Clone,
 ) -> Result<Block, BlockFull> {
     let value_lens = items.clone().map(|(_, value)| value.len());
+    let is_too_long = value_lens.clone().any(|len| len > MAXIMUM_VALUE_BYTES);
     let value_bytes = value_lens.sum::<usize>();
     let count = items.len();
-    if count > MAXIMUM_SLOTS || count * SLOT_LEN + value_bytes > LEAF_CAPACITY {
+    let items_bytes = count * SLOT_LEN + value_bytes;
+    if is_too_long || count > MAXIMUM_SLOTS || items_bytes > LEAF_CAPACITY {
         return Err(BlockFull);
     }
     let mut bytes = Block::zeroed();

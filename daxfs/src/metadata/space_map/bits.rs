@@ -59,10 +59,9 @@ impl Bits {
     pub(super) fn runs(&self) -> impl Iterator<Item = Run> {
         let mut next = 0;
         std::iter::from_fn(move || {
-            let start = self.find(next, |word| word)?;
-            let end = self.find(start, |word| !word).unwrap_or(self.limit());
-            next = end;
-            Some(Run::new(start, end - start))
+            let start = self.next_set(next)?;
+            next = self.next_clear(start);
+            Some(Run::new(start, next - start))
         })
     }
 
@@ -91,17 +90,35 @@ impl Bits {
         self.leaves.len() as u64 * BLOCKS_PER_SPACE_LEAF
     }
 
-    /// The first block from `from` on whose bit is set in what `view` makes of its word.
-    fn find(&self, from: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
+    /// The first block from `from` on whose bit is set.
+    fn next_set(&self, from: u64) -> Option<u64> {
         let mut block = from;
         while block < self.limit() {
-            let rest = view(self.word(block / WORD_BLOCKS)) >> (block % WORD_BLOCKS);
+            let leaf = block / BLOCKS_PER_SPACE_LEAF;
+            if self.leaf(leaf).is_none() {
+                block = (leaf + 1) * BLOCKS_PER_SPACE_LEAF;
+                continue;
+            }
+            let rest = self.word(block / WORD_BLOCKS) >> (block % WORD_BLOCKS);
             if rest != 0 {
                 return Some(block + u64::from(rest.trailing_zeros()));
             }
             block = (block / WORD_BLOCKS + 1) * WORD_BLOCKS;
         }
         None
+    }
+
+    /// The first block from `from` on whose bit is clear, or the limit.
+    fn next_clear(&self, from: u64) -> u64 {
+        let mut block = from;
+        while block < self.limit() {
+            let rest = !self.word(block / WORD_BLOCKS) >> (block % WORD_BLOCKS);
+            if rest != 0 {
+                return block + u64::from(rest.trailing_zeros());
+            }
+            block = (block / WORD_BLOCKS + 1) * WORD_BLOCKS;
+        }
+        self.limit()
     }
 
     /// The word `word` of the whole map.

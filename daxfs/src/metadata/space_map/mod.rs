@@ -39,6 +39,8 @@
 
 mod bits;
 mod load;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
