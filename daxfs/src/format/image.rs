@@ -112,7 +112,8 @@ pub(crate) struct ImageSuperblock {
     pub(crate) root_level: u16,
     /// Nodes of the metadata tree.
     pub(crate) tree_nodes: u64,
-    /// The root of the space map, at the level that the geometry gives; null when nothing is in use.
+    /// The root of the space map, at the level that the geometry gives; null when no block is in
+    /// use.
     pub(crate) space_root: BlockPointer,
     /// Blocks of files; one that several share counts once.
     pub(crate) data_blocks: u64,

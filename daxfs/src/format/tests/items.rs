@@ -170,7 +170,11 @@ proptest! {
     }
 
     #[test]
-    fn names_have_positions_that_no_other_hash_has(key in any::<[u8; 16]>(), a in name(), b in name()) {
+    fn names_have_positions_that_no_other_hash_has(
+        key in any::<[u8; 16]>(),
+        a in name(),
+        b in name(),
+    ) {
         let hash = DirectoryHash::new(&key);
         let (a, b) = (hash.position_range(&a), hash.position_range(&b));
         prop_assert_eq!(a.end - a.start, 1 << 15);

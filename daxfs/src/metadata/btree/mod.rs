@@ -24,8 +24,8 @@
 //! 4. `nodes` is the number of blocks that the root reaches.
 //!
 //! A changed node that is less than a third full takes a neighbour under the same parent into it,
-//! and what does not fit one node is cut into nodes of about the same size, so a node is less than a
-//! third full only where it has no neighbour under its parent (or had none when it was written).
+//! and what does not fit one node is cut into nodes of about the same size. So a node is less than
+//! a third full only where it had no neighbour under its parent when it was written.
 //!
 //! | Module | What it is for |
 //! |---|---|

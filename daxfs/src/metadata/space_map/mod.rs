@@ -26,8 +26,8 @@
 //!    second attempt after a failure writes over the first, which nobody refers to, and never over
 //!    `stored`, however many attempts fail.
 //! 4. Invariant 1 ends when a superblock that names the prepared map is begun. Should writing that
-//!    superblock fail, it may be on the medium or not: whoever wrote it must not write the map again
-//!    (nor give back a block that either checkpoint uses) until a superblock is durable for certain.
+//!    superblock fail, it may be on the medium or not: whoever wrote it must not write the map
+//!    again, nor give back a block that either checkpoint uses, before one is durable for certain.
 //!
 //! | Module | What it is for |
 //! |---|---|

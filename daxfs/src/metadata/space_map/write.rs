@@ -46,8 +46,8 @@ impl SpaceMap {
         Ok(SpaceRoot { pointer, level })
     }
 
-    /// The superblock that names the root which the last [`SpaceMap::write`] returned is durable, in
-    /// both of its copies.
+    /// The superblock that names the root of the last [`SpaceMap::write`] is durable, in both of
+    /// its copies.
     pub(crate) fn commit(&mut self) {
         for (place, pointer) in std::mem::take(&mut self.prepared) {
             self.stored[usize::from(place.level)][place.index as usize] = pointer;
