@@ -173,3 +173,21 @@ fn a_block_that_is_used_again_gives_what_it_holds_now() {
     let stale = medium.nodes();
     named_block(tree.get(&stale, Key::first_of(5))).expect("an old tree is not readable");
 }
+
+/// So a directory or a file of any size goes without its leaves being read, damaged or not.
+#[test]
+fn deleting_a_range_reads_no_leaf_inside_it() {
+    let (medium, tree) = grown();
+    let keys = Key::first_of(500)..Key::first_of(2500);
+    for found in medium.walk(&tree) {
+        let is_inside =
+            found.place.first_key.is_some_and(|key| key > keys.start) && found.place.end < keys.end;
+        if found.place.level == 0 && is_inside {
+            store(&medium, found.place.block, &Block::zeroed());
+        }
+    }
+    let inside = tree.get(&medium.nodes(), Key::new(1500, ItemKind::Inode, 0));
+    named_block(inside).expect("damaged");
+    let tree = medium.apply(&tree, &[Replacement::delete(keys)]).tree;
+    assert_eq!(medium.read(&tree).len(), 499 + 500);
+}
