@@ -120,3 +120,45 @@ fn nodes_join_as_their_items_go() {
     assert!(fill > 0.5, "{fill}");
     assert_eq!(medium.in_use(), tree.nodes());
 }
+
+/// Leaves that change one at a time, with neighbours that do not change.
+#[test]
+fn a_leaf_that_becomes_small_joins_its_neighbour() {
+    let medium = Medium::new(BLOCKS);
+    let mut tree = tree_of_small_inodes(&medium);
+    let leaves = medium
+        .walk(&tree)
+        .into_iter()
+        .filter(|n| n.place.level == 0);
+    let mut places: Vec<_> = leaves.map(|node| node.place).collect();
+    places.sort_by_key(|place| place.first_key);
+    for place in places.iter().skip(1).step_by(4) {
+        let first = place.first_key.expect("no root");
+        let most = Replacement::delete(first.successor()..place.end);
+        let applied = medium.apply(&tree, &[most]);
+        // The leaf and its neighbour become one or two; two index nodes above.
+        assert!((3..=4).contains(&applied.written.len()));
+        tree = applied.tree;
+    }
+    let root = tree.root().block;
+    let nodes = medium.walk(&tree);
+    let small = nodes
+        .iter()
+        .filter(|n| n.used_bytes < 4064 / 3 && n.place.block != root);
+    assert_eq!(small.count(), 0);
+}
+
+#[test]
+fn a_tree_of_one_item_is_one_leaf() {
+    for survivor in [1, 30_000, INODES] {
+        let medium = Medium::new(BLOCKS);
+        let tree = tree_of_small_inodes(&medium);
+        let rest = [
+            Replacement::delete(Key::MIN..Key::first_of(survivor)),
+            Replacement::delete(Key::first_of(survivor).successor()..Key::MAX),
+        ];
+        let tree = medium.apply(&tree, &rest).tree;
+        assert_eq!((tree.level(), tree.nodes(), medium.in_use()), (0, 1, 1));
+        assert_eq!(medium.read(&tree).len(), 1);
+    }
+}

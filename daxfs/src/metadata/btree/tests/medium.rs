@@ -117,6 +117,8 @@ impl Medium {
                 leaf.items().map(|(_, value)| 24 + value.len()).sum()
             } else {
                 let node = self.nodes().index(pointer, &place).unwrap();
+                let is_root = pointer == tree.root();
+                assert!(!is_root || node.entries().len() > 1, "a level without need");
                 let children = node.entries().iter().enumerate();
                 next.extend(children.map(|(slot, e)| (e.pointer, node.child_place(slot, &place))));
                 40 * node.entries().len()
