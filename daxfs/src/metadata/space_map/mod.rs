@@ -33,7 +33,7 @@
 //! |---|---|
 //! | [`bits`] | the bits, in leaves |
 //! | [`load`] | reads a map, level by level |
-//! | [`write`] | writes what differs, and commits |
+//! | [`mod@write`] | writes what differs, and commits |
 //!
 //! Takes no locks: its owner's mutex guards it.
 
