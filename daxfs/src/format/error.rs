@@ -29,6 +29,20 @@ pub enum Structure {
     DirentLeaf,
     /// A directory entry.
     Dirent,
+    /// A leaf of the metadata tree.
+    TreeLeaf,
+    /// An index node of the metadata tree.
+    TreeIndex,
+    /// The extended attributes of an inode.
+    Xattrs,
+    /// The target of a symbolic link.
+    SymlinkTarget,
+    /// An item that names an inode to be removed.
+    Orphan,
+    /// A run of blocks with several owners.
+    SharedRun,
+    /// A block of the space map.
+    SpaceMap,
 }
 
 impl Structure {
@@ -44,6 +58,13 @@ impl Structure {
             Structure::Extent => "extent",
             Structure::DirentLeaf => "directory leaf",
             Structure::Dirent => "directory entry",
+            Structure::TreeLeaf => "tree leaf",
+            Structure::TreeIndex => "tree index",
+            Structure::Xattrs => "extended attributes",
+            Structure::SymlinkTarget => "symbolic link target",
+            Structure::Orphan => "orphan",
+            Structure::SharedRun => "shared run",
+            Structure::SpaceMap => "space map",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Inode `n` is slot `n % 15` of leaf `n / 15`. A slot of zeroes is free. An inode has its first
 //! four extents inline, so that a small or unfragmented file costs no block of metadata.
 
-use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{
     FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_mut,
     transmute_ref,
@@ -19,21 +19,11 @@ use super::geometry::{
 use super::header::{HEADER_LEN, Identity, RawHeader};
 pub use super::inode_kind::InodeKind;
 use super::pointer::{BlockPointer, RawBlockPointer};
+use super::timestamp::RawTimestamp;
+pub(crate) use super::timestamp::Timestamp;
 
 /// The permission bits of a mode, with set-user-ID, set-group-ID and sticky.
 pub(crate) const MODE_BITS: u16 = 0o7777;
-
-const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
-
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RawTimestamp {
-    seconds: I64,
-    nanoseconds: U32,
-    reserved: U32,
-}
-
-const _: () = assert!(size_of::<RawTimestamp>() == 16);
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -71,41 +61,6 @@ struct RawInodeLeaf {
 }
 
 const _: () = assert!(size_of::<RawInodeLeaf>() == BLOCK_LEN);
-
-/// A time: seconds since 1970 (negative before), and nanoseconds within the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub(crate) struct Timestamp {
-    /// Seconds since the start of 1970, UTC.
-    pub(crate) seconds: i64,
-    /// Nanoseconds after that second, below 10^9.
-    pub(crate) nanoseconds: u32,
-}
-
-impl Timestamp {
-    fn encode(self) -> RawTimestamp {
-        RawTimestamp {
-            seconds: self.seconds.into(),
-            nanoseconds: self.nanoseconds.into(),
-            reserved: U32::ZERO,
-        }
-    }
-
-    fn decode(raw: &RawTimestamp, field: &'static str) -> Result<Self, FormatError> {
-        let fields = Fields(Structure::Inode);
-        let nanoseconds = raw.nanoseconds.get();
-        fields.range(
-            field,
-            0,
-            u64::from(NANOSECONDS_PER_SECOND) - 1,
-            nanoseconds.into(),
-        )?;
-        fields.zero(field, raw.reserved.as_bytes())?;
-        Ok(Self {
-            seconds: raw.seconds.get(),
-            nanoseconds,
-        })
-    }
-}
 
 /// The root of a pointer tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,8 +8,6 @@
 //! Magic, version, the 512 bytes and the checksum at their end stay where they are in every
 //! version of the format, so that a flipped bit is never taken for another version.
 
-use std::fmt;
-
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute_mut, transmute_ref,
@@ -17,11 +15,15 @@ use zerocopy::{
 
 use super::block::Block;
 use super::error::{Fields, FormatError, Problem, Structure};
+pub(crate) use super::features::Features;
 use super::geometry::{
     BLOCK_BYTES, BLOCK_LEN, DATA_START_BLOCK, MAXIMUM_BLOCKS, MAXIMUM_INODES, MINIMUM_BLOCKS,
     ROOT_INODE, SUPERBLOCK_BLOCKS, inode_table_leaves, is_data_range, level_for_leaves,
 };
+pub(crate) use super::label::Label;
+use super::label::RawLabel;
 use super::pointer::{BlockPointer, RawBlockPointer};
+pub(crate) use super::state::SuperblockState;
 use crate::error::Error;
 
 /// The first bytes of an image. A byte that is no ASCII, and both line ends, show a copy that went
@@ -32,7 +34,6 @@ pub(crate) const VERSION: u32 = 1;
 
 const SUPERBLOCK_LEN: usize = 512;
 const CHECKED_LEN: usize = SUPERBLOCK_LEN - 4;
-const LABEL_LEN: usize = 64;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -57,7 +58,7 @@ struct RawSuperblock {
     checkpointed_ns: U64,
     state: U32,
     reserved_state: U32,
-    label: [u8; LABEL_LEN],
+    label: RawLabel,
     reserved: [u8; 292],
     checksum: U32,
 }
@@ -72,85 +73,6 @@ struct RawSuperblockBlock {
 }
 
 const _: () = assert!(size_of::<RawSuperblockBlock>() == BLOCK_LEN);
-
-/// Whether the image was unmounted in good order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum SuperblockState {
-    /// Unmounted: the checkpoint holds everything.
-    Clean = 1,
-    /// Mounted for writing, now or when the machine stopped.
-    InUse = 2,
-}
-
-/// Bits for what an image uses beyond its version. None is defined yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Features {
-    /// Unknown bits may be ignored.
-    pub(crate) compatible: u64,
-    /// With unknown bits the image may be read and not written.
-    pub(crate) read_only_compatible: u64,
-    /// With unknown bits the image may not be used at all.
-    pub(crate) incompatible: u64,
-}
-
-impl Features {
-    /// The bits this library knows, in each class.
-    pub(crate) const KNOWN: Self = Self {
-        compatible: 0,
-        read_only_compatible: 0,
-        incompatible: 0,
-    };
-
-    /// The read-only compatible bits that this library does not know: with any, mount read-only.
-    pub(crate) fn unknown_read_only_compatible(&self) -> u64 {
-        self.read_only_compatible & !Self::KNOWN.read_only_compatible
-    }
-
-    /// The incompatible bits that this library does not know.
-    fn unknown_incompatible(&self) -> u64 {
-        self.incompatible & !Self::KNOWN.incompatible
-    }
-}
-
-/// The name of an image: at most 64 bytes of UTF-8 without NUL.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Label([u8; LABEL_LEN]);
-
-impl Label {
-    /// A label, or `None` when `text` is too long or has a NUL.
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        let mut bytes = [0; LABEL_LEN];
-        bytes
-            .get_mut(..text.len())?
-            .copy_from_slice(text.as_bytes());
-        (!text.contains('\0')).then_some(Self(bytes))
-    }
-
-    /// The text.
-    pub(crate) fn as_str(&self) -> &str {
-        let len = self
-            .0
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(LABEL_LEN);
-        // Both constructors took UTF-8.
-        std::str::from_utf8(&self.0[..len]).unwrap_or_default()
-    }
-
-    fn decode(bytes: &[u8; LABEL_LEN]) -> Result<Self, FormatError> {
-        let fields = Fields(Structure::Superblock);
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| fields.invalid("label", "is not UTF-8"))?;
-        Self::new(text.trim_end_matches('\0'))
-            .ok_or_else(|| fields.invalid("label", "has a NUL byte inside"))
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Label({:?})", self.as_str())
-    }
-}
 
 /// The superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +129,7 @@ impl Superblock {
         raw.created_ns = self.created_ns.into();
         raw.checkpointed_ns = self.checkpointed_ns.into();
         raw.state = (self.state as u32).into();
-        raw.label = self.label.0;
+        raw.label = self.label.encode();
         raw.checksum = crc32c::crc32c(&raw.as_bytes()[..CHECKED_LEN]).into();
         block
     }
