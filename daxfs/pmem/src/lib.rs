@@ -61,6 +61,7 @@ mod sys;
 
 pub use device::{
     Backing, Device, DeviceAccess, DeviceError, Dirty, Durable, InFlight, PersistenceChoice,
+    Settled,
 };
 pub use page_table::{
     Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, MappingMechanism,

@@ -29,6 +29,8 @@ pub enum Structure {
     DirentLeaf,
     /// A directory entry.
     Dirent,
+    /// A record of the log.
+    LogRecord,
 }
 
 impl Structure {
@@ -44,6 +46,7 @@ impl Structure {
             Structure::Extent => "extent",
             Structure::DirentLeaf => "directory leaf",
             Structure::Dirent => "directory entry",
+            Structure::LogRecord => "log record",
         }
     }
 }

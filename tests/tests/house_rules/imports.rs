@@ -8,7 +8,7 @@ use crate::{Offence, assert_none};
 const LAYERS: [&[&str]; 8] = [
     &["error", "run", "radix", "schedule", "gate"],
     &["format"],
-    &["allocation", "directory"],
+    &["allocation", "directory", "log"],
     &["metadata", "inode"],
     &["volume"],
     &["dax"],

@@ -5,6 +5,7 @@
 //! | `open` | creating and opening images; who may hold one |
 //! | `bounds` | byte ranges that were checked |
 //! | `tokens`, `tag` | [`Dirty`] -> [`InFlight`] -> [`Durable`] |
+//! | `settled` | [`Settled`]: durable, or left to the sync that comes first |
 //! | `describe` | what a device is, in words |
 //! | `error` | [`DeviceError`] |
 //!
@@ -31,6 +32,7 @@ mod bounds;
 mod describe;
 mod error;
 mod open;
+mod settled;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ mod tokens;
 
 pub(crate) use bounds::ByteRange;
 pub use error::DeviceError;
+pub use settled::Settled;
 pub use tokens::{Dirty, Durable, InFlight};
 
 use tag::DeviceTag;
