@@ -4,7 +4,7 @@
 //! them is one copy, or two where the ring ends. Touches the device only in [`Buffered::write`].
 //! Takes no locks: the log's latch is held.
 
-use daxfs_pmem::{Device, DeviceError, InFlight};
+use daxfs_pmem::{Device, DeviceError, Durable, InFlight};
 
 use super::ring::Ring;
 use crate::format::record::Lsn;
@@ -31,12 +31,14 @@ impl Buffered {
         self.bytes.extend_from_slice(record);
     }
 
-    /// Copies everything before `until` to its place in the ring.
+    /// Copies everything before `until` to its place in the ring. What these records refer to is
+    /// durable, which `_data` proves: the kernel may write back what is copied here at once.
     pub(super) fn write(
         &self,
         until: Lsn,
         ring: Ring,
         device: &Device,
+        _data: &Durable,
     ) -> Result<Vec<InFlight>, DeviceError> {
         let len = (until.since(self.start) as usize).min(self.bytes.len());
         let mut rest = &self.bytes[..len];

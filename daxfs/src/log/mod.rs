@@ -245,8 +245,11 @@ impl Log {
     /// Data, then records, each durable before the next begins.
     fn sync_up_to(&self, until: Lsn) -> Result<(), DeviceError> {
         let device = &self.device;
-        let _data = device.fence(device.flush_range(0, device.usable_bytes())?)?;
-        let pieces = self.state().buffered.write(until, self.ring, device)?;
+        let data = device.fence(device.flush_range(0, device.usable_bytes())?)?;
+        let pieces = self
+            .state()
+            .buffered
+            .write(until, self.ring, device, &data)?;
         for piece in pieces {
             let _durable = device.fence(piece)?;
         }

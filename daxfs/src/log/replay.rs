@@ -7,7 +7,6 @@ use daxfs_pmem::{Device, DeviceError};
 
 use super::ring::{LogRegion, Ring};
 use crate::error::{Error, Result};
-use crate::format::geometry::BLOCK_BYTES;
 use crate::format::record::header::{ALIGNMENT_BYTES, HEADER_LEN, SKIP};
 use crate::format::record::{Lsn, Record, RecordHeader};
 use crate::format::{FormatError, Structure};
@@ -154,7 +153,7 @@ impl<'device> Reader<'device> {
         let read = self.device.read(self.ring.offset_bytes(lsn), buffer);
         read.map_err(|error| match error {
             DeviceError::OutOfBounds { usable_bytes, .. } => Error::Truncated {
-                expected_bytes: (self.ring.block(lsn) + 1) * BLOCK_BYTES,
+                expected_bytes: self.ring.end_bytes(),
                 found_bytes: usable_bytes,
             },
             error => error.into(),

@@ -32,6 +32,11 @@ impl Ring {
         self.len_bytes
     }
 
+    /// Where it ends, in bytes from the start of the device.
+    pub(super) fn end_bytes(self) -> u64 {
+        self.start_bytes.saturating_add(self.len_bytes)
+    }
+
     /// The longest record it takes, padding included: a quarter, so that whatever a reservation
     /// keeps for a skip, several of the longest fit at once.
     pub(super) fn max_record_bytes(self) -> u64 {

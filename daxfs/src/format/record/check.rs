@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::field::FIELDS;
-use super::{Disposition, Entry, NodeKind, Record, SettledRun};
+use super::{Disposition, Entry, FileType, Record, SettledRun};
 use crate::format::dirent::name_problem;
 use crate::format::error::FormatError;
 use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES};
@@ -167,6 +167,7 @@ impl Record {
             name,
             kind,
             mode,
+            rdev,
             target,
             links,
             ..
@@ -175,8 +176,11 @@ impl Record {
             return Ok(());
         };
         check_mode(*mode)?;
+        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            FIELDS.equal("rdev of no device", 0_u64, *rdev)?;
+        }
         match kind {
-            NodeKind::Symlink => {
+            FileType::Symlink => {
                 check_bytes("target", 1, MAXIMUM_TARGET_BYTES, target)?;
                 check_no_nul("target", target)?;
             }
@@ -186,7 +190,7 @@ impl Record {
             FIELDS.equal("position without a name", 0_u64, *position)?;
             return FIELDS.equal("length of name without links", 0_u64, name.len() as u64);
         }
-        let expected = if *kind == NodeKind::Directory {
+        let expected = if *kind == FileType::Directory {
             2
         } else {
             1_u32

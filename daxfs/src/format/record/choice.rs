@@ -3,7 +3,7 @@
 /// What a new inode is. The numbers are those of the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum NodeKind {
+pub(crate) enum FileType {
     /// A regular file.
     File = 1,
     /// A directory.
@@ -20,7 +20,7 @@ pub(crate) enum NodeKind {
     BlockDevice = 7,
 }
 
-impl NodeKind {
+impl FileType {
     pub(crate) const ALL: [Self; 7] = [
         Self::File,
         Self::Directory,

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Disposition, NodeKind, SettledRun, ShiftDirection};
+use super::{Disposition, FileType, SettledRun, ShiftDirection};
 use crate::format::Timestamp;
 use crate::format::error::{Fields, FormatError, Structure};
 use crate::run::Run;
@@ -196,7 +196,7 @@ macro_rules! choices {
 }
 
 choices! {
-    NodeKind: "is not 1 to 7",
+    FileType: "is not 1 to 7",
     Disposition: "is not 1 (kept), 2 (orphaned) or 3 (freed)",
     ShiftDirection: "is neither 1 (towards the start) nor 2 (towards the end)",
 }

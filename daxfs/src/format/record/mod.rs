@@ -26,9 +26,9 @@ mod field;
 pub(crate) mod header;
 mod settled_run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub(crate) use choice::{Disposition, NodeKind, ShiftDirection};
+pub(crate) use choice::{Disposition, FileType, ShiftDirection};
 pub(crate) use header::{Lsn, RecordHeader, Stamp};
 pub(crate) use settled_run::SettledRun;
 
@@ -101,7 +101,7 @@ records! {
         /// The new inode's number.
         inode: u64,
         /// What it is.
-        kind: NodeKind,
+        kind: FileType,
         /// Permission bits.
         mode: u16,
         /// The owning user.
