@@ -3,12 +3,13 @@
 //! Reads the log's blocks and writes nothing. Takes no locks: nobody appends before the replay is
 //! over.
 
-use daxfs_pmem::{Device, DeviceError};
+use daxfs_pmem::Device;
 
 use super::ring::{LogRegion, Ring};
 use crate::error::{Error, Result};
+use crate::format::geometry::SUPERBLOCK_BLOCKS;
 use crate::format::record::header::{ALIGNMENT_BYTES, HEADER_LEN, SKIP};
-use crate::format::record::{Lsn, Record, RecordHeader};
+use crate::format::record::{Lsn, Record, RecordHeader, Stamp};
 use crate::format::{FormatError, Structure};
 
 /// How much is read at once in search of later records.
@@ -20,7 +21,8 @@ const SCAN_BYTES: usize = 64 << 10;
 /// # Errors
 /// [`Error::Corrupt`] when the log ends before a place up to which a later record of the same epoch
 /// says that it was durable, when a record holds what none may hold, and when `first_lsn` is no
-/// position; [`Error::Device`]; and the first error of `visit`.
+/// position; [`Error::Truncated`] when the device ends before the log; [`Error::Device`]; and the
+/// first error of `visit`.
 pub(crate) fn replay(
     device: &Device,
     region: LogRegion,
@@ -49,7 +51,7 @@ struct Reader<'device> {
     device: &'device Device,
     ring: Ring,
     epoch: u64,
-    /// The log is never longer than the ring, so no record ends after this.
+    /// The log is never longer than the ring, so it ends here or earlier.
     most: Lsn,
 }
 
@@ -62,33 +64,39 @@ impl<'device> Reader<'device> {
             epoch,
             most: first_lsn.plus(ring.len_bytes()),
         };
-        let is_position = first_lsn.get().is_multiple_of(ALIGNMENT_BYTES)
-            && first_lsn < Lsn::END
-            && region.blocks > 0;
-        if is_position {
-            return Ok(reader);
+        let usable_bytes = device.usable_bytes();
+        if ring.end_bytes() > usable_bytes {
+            return Err(Error::Truncated {
+                expected_bytes: ring.end_bytes(),
+                found_bytes: usable_bytes,
+            });
         }
-        Err(Error::Corrupt {
-            structure: "superblock",
-            block: 0,
-            problem: format!("log_first_lsn is {first_lsn}, no position of a log"),
-        })
+        if !first_lsn.get().is_multiple_of(ALIGNMENT_BYTES) || first_lsn >= Lsn::END {
+            return Err(Error::Corrupt {
+                structure: Structure::Superblock.name(),
+                block: SUPERBLOCK_BLOCKS[0],
+                problem: format!("log_first_lsn is {first_lsn}, no position of a log"),
+            });
+        }
+        Ok(reader)
     }
 
     /// The header of the record at `lsn`, whose bytes are left in `buffer`; `None` when there is
     /// none of this log.
     fn record_at(&self, lsn: Lsn, buffer: &mut Vec<u8>) -> Result<Option<RecordHeader>> {
-        let left = self.ring.bytes_to_end(lsn).min(self.most.since(lsn));
-        if left < ALIGNMENT_BYTES {
-            return Ok(None);
-        }
         let mut bytes = [0; HEADER_LEN];
         self.read(lsn, &mut bytes)?;
         let Ok(header) = RecordHeader::decode(&bytes) else {
             return Ok(None);
         };
         let len_bytes = header.padded_bytes();
-        let belongs = header.stamp.lsn == lsn && header.stamp.epoch == self.epoch;
+        let Stamp {
+            lsn: stated_lsn,
+            epoch,
+            durable_lsn,
+        } = header.stamp;
+        let belongs = stated_lsn == lsn && epoch == self.epoch && durable_lsn <= lsn;
+        let left = self.ring.bytes_to_end(lsn);
         if !belongs || len_bytes > left.min(self.ring.max_record_bytes()) {
             return Ok(None);
         }
@@ -150,13 +158,6 @@ impl<'device> Reader<'device> {
 
     /// Reads bytes that the ring's end does not cut.
     fn read(&self, lsn: Lsn, buffer: &mut [u8]) -> Result<()> {
-        let read = self.device.read(self.ring.offset_bytes(lsn), buffer);
-        read.map_err(|error| match error {
-            DeviceError::OutOfBounds { usable_bytes, .. } => Error::Truncated {
-                expected_bytes: self.ring.end_bytes(),
-                found_bytes: usable_bytes,
-            },
-            error => error.into(),
-        })
+        Ok(self.device.read(self.ring.offset_bytes(lsn), buffer)?)
     }
 }

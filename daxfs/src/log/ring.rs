@@ -19,8 +19,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// A region without blocks, which no superblock names, counts as one block.
     pub(super) fn new(region: LogRegion) -> Self {
-        debug_assert!(region.blocks > 0, "a log has blocks");
         Self {
             start_bytes: region.start_block.saturating_mul(BLOCK_BYTES),
             len_bytes: region.blocks.max(1).saturating_mul(BLOCK_BYTES),

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::fixture::{EPOCH, Medium, append, record_of};
 use crate::error::Error;
 use crate::format::record::header::HEADER_LEN;
-use crate::format::record::{Lsn, Record};
+use crate::format::record::{Lsn, Record, Stamp};
+use crate::log::LogRegion;
 
 fn records(medium: &Medium, first: u64, count: u64) -> Vec<(Lsn, Record)> {
     let log = medium.log_from(first);
@@ -97,6 +98,22 @@ fn a_whole_record_of_nonsense_is_reported() {
 }
 
 #[test]
+fn a_record_that_vouches_for_itself_is_none() {
+    let medium = Medium::new(1);
+    let mut bytes = Vec::new();
+    let stamp = |lsn, durable_lsn| Stamp {
+        lsn: Lsn::new(lsn),
+        epoch: EPOCH,
+        durable_lsn: Lsn::new(durable_lsn),
+    };
+    record_of(1, 0).encode(stamp(0, 64), &mut bytes);
+    record_of(1, 0).encode(stamp(64, 65), &mut bytes);
+    medium.set_bytes(&bytes);
+    assert_eq!(medium.replay_from(0).unwrap().tail, Lsn::new(0));
+    assert_eq!(medium.replay_from(64).unwrap().tail, Lsn::new(64));
+}
+
+#[test]
 fn a_superblock_of_nonsense_is_reported() {
     let medium = Medium::new(1);
     for first in [1, 63, 1 << 63, u64::MAX, u64::MAX - 63] {
@@ -113,8 +130,24 @@ fn a_superblock_of_nonsense_is_reported() {
         matches!(replayed, Err(Error::Truncated { .. })),
         "{replayed:?}"
     );
-    beyond.region.start_block = u64::MAX;
-    assert!(beyond.replay_from(0).is_err());
+    for region in [
+        LogRegion {
+            start_block: u64::MAX,
+            blocks: 1,
+        },
+        LogRegion {
+            start_block: 2,
+            blocks: u64::MAX,
+        },
+    ] {
+        beyond.region = region;
+        assert!(beyond.replay_from(0).is_err(), "{region:?}");
+    }
+    beyond.region = LogRegion {
+        start_block: 2,
+        blocks: 0,
+    };
+    assert_eq!(beyond.replay_from(0).unwrap().records, []);
 }
 
 #[test]
