@@ -6,7 +6,7 @@
 //! | `reservation` | [`Reservation`]: room that was promised |
 //! | `state` | what the latch protects |
 //! | `buffered` | records that wait for a sync (`msync`) |
-//! | `replay` | [`replay`]: reading the log back |
+//! | `replay` | [`replay()`]: reading the log back |
 //!
 //! # Why
 //! A checkpoint costs as much as there has changed; whoever renames one file and wants that to be

@@ -1,4 +1,6 @@
-//! Where in the device a position of the log lies. Pure arithmetic: touches nothing, takes no locks.
+//! Where in the device a position of the log lies.
+//!
+//! Pure arithmetic: touches nothing, takes no locks.
 
 use crate::format::geometry::BLOCK_BYTES;
 use crate::format::record::Lsn;
