@@ -32,14 +32,16 @@ impl Buffered {
     }
 
     /// Copies everything before `until` to its place in the ring. What these records refer to is
-    /// durable, which `_data` proves: the kernel may write back what is copied here at once.
+    /// durable, since the whole device is, which `data` proves: the kernel may write back what is
+    /// copied here at once.
     pub(super) fn write(
         &self,
         until: Lsn,
         ring: Ring,
         device: &Device,
-        _data: &Durable,
+        data: &Durable,
     ) -> Result<Vec<InFlight>, DeviceError> {
+        debug_assert_eq!(data.len_bytes(), device.usable_bytes());
         let len = (until.since(self.start) as usize).min(self.bytes.len());
         let mut rest = &self.bytes[..len];
         let mut at = self.start;

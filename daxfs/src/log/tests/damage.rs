@@ -68,6 +68,43 @@ fn a_damaged_skip_is_reported() {
 }
 
 #[test]
+fn the_line_after_a_damaged_line_is_looked_at() {
+    let medium = Medium::new(1);
+    let log = medium.log_from(0);
+    append(&log, &record_of(1, 0));
+    append(&log, &record_of(1, 1));
+    flip(&medium, 0, 1);
+    let replayed = medium.replay_from(0);
+    assert!(
+        matches!(replayed, Err(Error::Corrupt { .. })),
+        "{replayed:?}"
+    );
+}
+
+#[test]
+fn records_that_no_log_would_have_taken_are_none() {
+    let medium = Medium::new(1);
+    let encoded = |lines, lsn| {
+        let stamp = Stamp {
+            lsn: Lsn::new(lsn),
+            epoch: EPOCH,
+            durable_lsn: Lsn::new(0),
+        };
+        let mut bytes = Vec::new();
+        record_of(lines, 0).encode(stamp, &mut bytes);
+        bytes
+    };
+    // Longer than a quarter of the ring.
+    medium.set_bytes(&encoded(17, 0));
+    assert_eq!(medium.replay_from(0).unwrap().records, []);
+    medium.set_bytes(&encoded(16, 0));
+    assert_eq!(medium.replay_from(0).unwrap().records.len(), 1);
+    // Going on behind the end of the ring, in somebody else's block.
+    medium.set_bytes_at(4096 - 64, &encoded(2, 4096 - 64));
+    assert_eq!(medium.replay_from(4096 - 64).unwrap().records, []);
+}
+
+#[test]
 fn later_records_of_another_epoch_or_lap_prove_nothing() {
     let medium = Medium::new(1);
     records(&medium, 0, 8);

@@ -51,6 +51,7 @@ fn a_log_goes_round_many_times() {
         let record = record_of(1 + seed * 7 % 31, seed);
         while log.try_reserve(record.encoded_len()).is_none() {
             // A checkpoint of the older half, at least one.
+            assert!(!live.is_empty(), "an empty log has room");
             live.drain(..live.len().div_ceil(2));
             first = live.first().map_or(log.tail(), |(lsn, _)| *lsn);
             log.release_before(first);
