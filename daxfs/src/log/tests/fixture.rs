@@ -1,5 +1,6 @@
 //! Logs in memory, records of a wanted length, and what a replay finds.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use daxfs_pmem::{Device, Persistence, PersistenceChoice};
@@ -28,8 +29,19 @@ impl Medium {
     pub(super) fn with(blocks: u64, persistence: Persistence) -> Self {
         let choice = PersistenceChoice::Use(persistence);
         let device = Device::create_memfd((blocks + 3) * BLOCK_BYTES, choice);
+        Self::on(device.unwrap(), blocks)
+    }
+
+    /// A log of `blocks` in a file, which is synced with `msync`.
+    pub(super) fn of_file(path: &Path, blocks: u64) -> Self {
+        let choice = PersistenceChoice::Use(Persistence::Msync);
+        let device = Device::create_file(path, (blocks + 3) * BLOCK_BYTES, choice);
+        Self::on(device.unwrap(), blocks)
+    }
+
+    fn on(device: Device, blocks: u64) -> Self {
         Self {
-            device: Arc::new(device.unwrap()),
+            device: Arc::new(device),
             region: LogRegion {
                 start_block: 2,
                 blocks,

@@ -1,5 +1,8 @@
 //! The back end that cannot fence single records: they wait in memory for a sync.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
 use daxfs_pmem::Persistence;
 
 use super::fixture::{Medium, append, record_of};
@@ -59,6 +62,36 @@ fn each_sync_adds_to_the_last() {
         }
     }
     assert!(log.tail() > Lsn::new(4096));
+}
+
+/// On a file, where a sync takes long enough for others to append meanwhile.
+#[test]
+fn records_that_come_during_a_sync_wait_for_the_next() {
+    const SYNCS: u64 = 30;
+    let folder = tempfile::tempdir().unwrap();
+    let medium = Medium::of_file(&folder.path().join("image"), 4096);
+    let log = medium.log_from(0);
+    let syncs = AtomicU64::new(0);
+    let appended = thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..SYNCS {
+                // An error stays, so that the last sync reports it.
+                let _ = log.sync();
+                syncs.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut appended = Vec::new();
+        while syncs.load(Ordering::Relaxed) < SYNCS {
+            let record = record_of(1, appended.len() as u64);
+            if let Some(mut reservation) = log.try_reserve(64) {
+                appended.push((log.append(&mut reservation, &record).unwrap(), record));
+            }
+            thread::yield_now();
+        }
+        appended
+    });
+    log.sync().unwrap();
+    assert_eq!(medium.replay_from(0).unwrap().records, appended);
 }
 
 #[test]

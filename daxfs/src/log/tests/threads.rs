@@ -113,15 +113,6 @@ fn records_of_several_threads_replay_whole_in_the_order_of_their_positions() {
     );
 }
 
-#[test]
-fn records_that_come_during_a_sync_wait_for_the_next() {
-    let medium = Medium::with(256, Persistence::Msync);
-    let log = medium.log_from(0);
-    let appended = run_threads_while(&log, || log.sync().unwrap());
-    log.sync().unwrap();
-    assert_eq!(medium.replay_from(0).unwrap().records, appended);
-}
-
 /// A ring that is much too small, and somebody who makes room.
 fn with_releases(persistence: Persistence) {
     let medium = Medium::with(2, persistence);
