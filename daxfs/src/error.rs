@@ -4,6 +4,7 @@
 //! [`Error`]; nothing here is ever a panic.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use daxfs_pmem::{DeviceError, PageTableError};
 
@@ -143,6 +144,27 @@ pub enum Error {
         len_bytes: u64,
         /// Why.
         reason: &'static str,
+    },
+    /// A change of metadata is larger than what the log can take at once.
+    #[error(
+        "a change of metadata takes {len_bytes} bytes of the log, which has room for \
+         {max_bytes} at once; use a larger image"
+    )]
+    LogRecordTooLarge {
+        /// What it takes, in bytes.
+        len_bytes: u64,
+        /// The most it may take, in bytes.
+        max_bytes: u64,
+    },
+    /// The log could not be written, now or earlier. Nothing that came after is durable, and
+    /// nothing more is taken.
+    #[error(
+        "the log could not be written and the filesystem takes no more changes; unmount it, check \
+         the device, and mount it again"
+    )]
+    LogFailed {
+        /// The first error of the device.
+        source: Arc<DeviceError>,
     },
     /// The medium itself failed.
     #[error(transparent)]

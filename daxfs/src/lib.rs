@@ -11,6 +11,11 @@ mod fs;
 pub mod fsck;
 mod gate;
 mod inode;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "images of version 1 have no log")
+)]
+mod log;
 mod metadata;
 mod radix;
 mod run;

@@ -61,7 +61,7 @@ mod sys;
 
 pub use device::{
     Backing, Device, DeviceAccess, DeviceError, Dirty, Durable, InFlight, PersistenceChoice,
-    Recording,
+    Recording, Settled,
 };
 pub use page_table::{
     Access, AccessCause, AccessError, Fault, FaultError, FaultHandler, Frame, MappingMechanism,

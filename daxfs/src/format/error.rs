@@ -43,6 +43,8 @@ pub enum Structure {
     SharedRun,
     /// A block of the space map.
     SpaceMap,
+    /// A record of the log.
+    LogRecord,
 }
 
 impl Structure {
@@ -65,6 +67,7 @@ impl Structure {
             Structure::Orphan => "orphan",
             Structure::SharedRun => "shared run",
             Structure::SpaceMap => "space map",
+            Structure::LogRecord => "log record",
         }
     }
 }

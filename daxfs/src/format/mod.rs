@@ -29,6 +29,7 @@
 //! | [`node`] | nodes of the tree of items |
 //! | [`space_block`] | blocks of the space map |
 //! | [`image`], [`image_check`], [`image_error`] | the superblock of version 2 |
+//! | [`record`] | records of the log |
 //!
 //! Each module imports only from those above it.
 
@@ -56,6 +57,11 @@ mod label;
 #[allow(dead_code, unused_imports)] // version 2
 pub(crate) mod node;
 pub(crate) mod pointer;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "images of version 1 have no log")
+)]
+pub(crate) mod record;
 #[allow(dead_code, unused_imports)] // version 2
 pub(crate) mod space_block;
 mod state;

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["sync"],
     &["error", "run", "radix", "schedule", "gate"],
     &["format"],
-    &["allocation", "directory"],
+    &["allocation", "directory", "log"],
     &["metadata", "inode"],
     &["volume"],
     &["dax"],

@@ -6,6 +6,7 @@
 //! | `bounds` | byte ranges that were checked |
 //! | `tokens`, `tag` | [`Dirty`] -> [`InFlight`] -> [`Durable`] |
 //! | `recording` | a device that writes down what is done to it |
+//! | `settled` | [`Settled`]: durable, or left to the sync that comes first |
 //! | `describe` | what a device is, in words |
 //! | `error` | [`DeviceError`] |
 //!
@@ -35,6 +36,7 @@ mod describe;
 mod error;
 mod open;
 mod recording;
+mod settled;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ mod tokens;
 pub(crate) use bounds::ByteRange;
 pub use error::DeviceError;
 pub use recording::Recording;
+pub use settled::Settled;
 pub use tokens::{Dirty, Durable, InFlight};
 
 use tag::DeviceTag;
