@@ -1,15 +1,13 @@
 //! The gate between operations that change metadata and a checkpoint that copies it.
 //!
-//! An operation begins a [`Transaction`] before its first change and ends it after its last; a
-//! checkpoint closes the gate, copies what changed, and opens it again. So a checkpoint holds each
-//! operation whole or not at all. This is where a log's reservation will be taken: the place in
-//! the order of locks is the same (after the I/O and mapping range locks, before entry locks; in
-//! the `entry` design before the entry lock, as Linux commit fb26a1cbed8c made it).
+//! A [`Transaction`](crate::volume::Transaction) goes through the gate before its first change and
+//! leaves after its last; a checkpoint closes the gate, copies what changed, and opens it again. So
+//! a checkpoint holds each operation whole or not at all, and the place in the log at which it
+//! closed the gate is the place from which a replay has to go on.
 //!
-//! Touches no device. A transaction holds the gate shared: nothing that may wait for another
-//! thread's transaction is taken inside one, no user memory is touched inside one, and none is
-//! begun inside another (a waiting checkpoint would come between them). Taken from page faults,
-//! so it is `std`'s lock.
+//! Touches no device. Whoever is inside holds the gate shared: nothing that may wait for another
+//! thread's transaction is taken inside, no user memory is touched inside, and nobody goes through
+//! twice (a waiting checkpoint would come between). Taken from page faults, so it is `std`'s lock.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -19,8 +17,8 @@ pub(crate) struct Gate {
     lock: RwLock<()>,
 }
 
-/// One operation's changes to metadata. Functions that change metadata ask for one.
-pub(crate) struct Transaction<'gate> {
+/// Somebody is inside.
+pub(crate) struct Inside<'gate> {
     _open: RwLockReadGuard<'gate, ()>,
 }
 
@@ -30,9 +28,9 @@ pub(crate) struct Closed<'gate> {
 }
 
 impl Gate {
-    /// Begins a transaction. Waits while a checkpoint copies.
-    pub(crate) fn begin(&self) -> Transaction<'_> {
-        Transaction {
+    /// Goes through. Waits while a checkpoint copies.
+    pub(crate) fn enter(&self) -> Inside<'_> {
+        Inside {
             _open: self.lock.read().unwrap_or_else(PoisonError::into_inner),
         }
     }

@@ -11,10 +11,7 @@ mod fs;
 pub mod fsck;
 mod gate;
 mod inode;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "images of version 1 have no log")
-)]
+mod lock_order;
 mod log;
 mod metadata;
 mod radix;
@@ -24,16 +21,17 @@ mod sync;
 mod volume;
 
 pub use dax::{
-    EntrySizes, IoLock, LockState, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock, PageTables,
-    Unmapping,
+    EntrySizes, IoLock, Length, LockState, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock,
+    PageTables, Unmapping,
 };
 pub use daxfs_pmem::{
     Access, AccessError, Backing, Device, DeviceAccess, DeviceError, FaultError, HUGE_PAGE_BYTES,
     MappingMechanism, PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice,
     Protection,
 };
-pub use error::{Error, Result};
+pub use error::{AttributeProblem, Error, Result};
 pub use fs::{
-    DirectoryEntry, ExistingImage, ExtentInfo, File, FileKind, Filesystem, FormatOptions, Metadata,
-    MountAccess, MountOptions, Space,
+    Checkpoints, CreateOptions, DirectoryEntry, ExistingImage, ExtentInfo, File, FileKind,
+    Filesystem, FormatOptions, LogSpace, Metadata, MountAccess, MountOptions, RenameMode,
+    SetAttributes, SetMode, Space, SpecialFile,
 };

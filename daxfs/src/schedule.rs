@@ -15,6 +15,8 @@
 pub enum Point {
     /// A fault knows what the file has at its page, and has not yet entered it anywhere.
     FaultLookedUp,
+    /// A fault of the design `entry` has its entry locked.
+    EntryLocked,
     /// A fault has entered the mapping entry and the page table entry.
     FaultInstalled,
     /// A write has filled a new block that nobody else can see yet.
@@ -49,6 +51,10 @@ pub enum Mistake {
     BreakUpLeavesMapped,
     /// The blocks of a truncated or punched range go before their translations do.
     RemovalLeavesMapped,
+    /// A fault of the design `entry` locks its entry and then begins its transaction (ext4 before
+    /// commit fb26a1cbed8c, 2017): when the log is full, it holds what others inside transactions
+    /// wait for, and waits for them to come to an end. Claim C10 of the thread.
+    EntryBeforeTransaction,
 }
 
 /// Told of each [`Point`] that a thread reaches.

@@ -2,7 +2,6 @@
 //!
 //! Touches the layers; takes what that takes, the tree's mutex.
 
-use std::fmt;
 use std::ops::RangeBounds;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,10 @@ use crate::probe::Probe;
 use crate::slots::{Division, Granule};
 use crate::span::Span;
 use crate::sync::const_unless_modelled;
-use crate::tree::{Census, Standing};
+use crate::tree::Standing;
 use crate::watch::{Asker, place};
+
+mod shown;
 
 #[cfg(all(test, not(loom)))]
 #[path = "lock/tests/levels.rs"]
@@ -593,17 +594,5 @@ impl RangeLock {
         let probe = Probe::committing(fault);
         let layers = Layers::new(Division::Fixed(granule), probe);
         Self { layers }.with_fault(fault)
-    }
-}
-
-/// Shows how many ranges are granted and how many requests wait. Takes the lock's own mutex, so it
-/// may not be called from within a signal handler that interrupted a lock operation.
-impl fmt::Debug for RangeLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Census { granted, waiting } = self.layers.census();
-        f.debug_struct("RangeLock")
-            .field("granted", &granted)
-            .field("waiting", &waiting)
-            .finish()
     }
 }

@@ -240,7 +240,8 @@ impl Schedule for Choreography {
     }
 }
 
-/// Dawdles at every point, for a number of pauses that differs from one time to the next.
+/// Dawdles at every point between two steps, for a number of pauses that differs from one time to
+/// the next.
 ///
 /// The windows of the races are a hundred nanoseconds wide; this makes them as wide as the other
 /// thread's whole operation. All designs are widened alike. A pause offers the processor to others,
@@ -263,7 +264,11 @@ impl Jitter {
 }
 
 impl Schedule for Jitter {
-    fn reached(&self, _point: Point, _page: u64) {
+    fn reached(&self, point: Point, _page: u64) {
+        if point == Point::EntryLocked {
+            // Whoever dawdles here keeps others waiting: that makes windows narrower.
+            return;
+        }
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         for _ in 0..Numbers::new(call).below(self.max_pauses + 1) {
             std::thread::yield_now();

@@ -51,9 +51,29 @@ fn stamp(page: u64, sequence: u64) -> u64 {
     name | Numbers::new(name).below(1 << 24)
 }
 
-/// Whether a word can be seen on a page: zero, or one of the page's stamps.
-fn belongs(word: u64, page: u64) -> bool {
-    word == 0 || (word >> 48 == page && word == stamp(page, word >> 24))
+/// What a word that was seen on a page may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// Zero, or one of the page's stamps.
+    Own,
+    /// A stamp of another page: from another block.
+    Foreign,
+    /// No stamp at all: seen while somebody was changing it. Copies of more than a word are
+    /// promised whole bytes, no more: an interrupt may come between two of them.
+    Torn,
+}
+
+fn classify(word: u64, page: u64) -> Word {
+    let owner = word >> 48;
+    if word == 0 {
+        Word::Own
+    } else if word != stamp(owner, word >> 24) {
+        Word::Torn
+    } else if owner == page {
+        Word::Own
+    } else {
+        Word::Foreign
+    }
 }
 
 fn to_bytes(words: &[u64]) -> Vec<u8> {
@@ -336,13 +356,21 @@ fn read_on(stage: &Stage, number: u64) {
         };
         let mut bytes = [0; WORD as usize];
         match mapping.load(page * PAGE + word * WORD, &mut bytes) {
-            Ok(()) => check_words(stage, "loaded", page, &bytes),
+            Ok(()) => check_words(stage, "loaded", page, &bytes, || {
+                let mut again = [0; WORD as usize];
+                mapping.load(page * PAGE + word * WORD, &mut again)?;
+                Ok(again.to_vec())
+            }),
             Err(Error::Access(_)) if page * PAGE >= TAIL => {}
             Err(error) => stage.findings.add_error("a reader's load", error),
         }
         let mut bytes = [0; PAGE as usize];
         match stage.file.read_at(&mut bytes, page * PAGE) {
-            Ok(len) => check_words(stage, "read", page, &bytes[..len]),
+            Ok(len) => check_words(stage, "read", page, &bytes[..len], || {
+                let mut again = [0; PAGE as usize];
+                let len = stage.file.read_at(&mut again, page * PAGE)?;
+                Ok(again[..len].to_vec())
+            }),
             Err(error) => stage.findings.add_error("a reader's read", error),
         }
         if numbers.below(64) == 0 {
@@ -351,8 +379,34 @@ fn read_on(stage: &Stage, number: u64) {
     }
 }
 
-fn check_words(stage: &Stage, way: &str, page: u64, bytes: &[u8]) {
-    if let Some(word) = to_words(bytes).iter().find(|word| !belongs(**word, page)) {
+/// How often a page is looked at until no word of it is torn: a change takes microseconds.
+const LOOKS: u32 = 100;
+
+/// A foreign word is a finding at once; a torn one if it does not pass.
+fn check_words(
+    stage: &Stage,
+    way: &str,
+    page: u64,
+    bytes: &[u8],
+    look_again: impl Fn() -> Result<Vec<u8>>,
+) {
+    let mut words = to_words(bytes);
+    for _ in 0..LOOKS {
+        let found = |kind| words.iter().any(|word| classify(*word, page) == kind);
+        if found(Word::Foreign) || !found(Word::Torn) {
+            break;
+        }
+        std::thread::yield_now();
+        match look_again() {
+            Ok(bytes) => words = to_words(&bytes),
+            // The file has become shorter.
+            Err(_) => return,
+        }
+    }
+    let strange = words
+        .iter()
+        .find(|word| classify(**word, page) != Word::Own);
+    if let Some(word) = strange {
         stage
             .findings
             .add_incoherent(format!("{way} {word:x} on page {page}"));
@@ -367,7 +421,7 @@ fn recycle(stage: &Stage) {
         let recycled = || -> Result<()> {
             let file = stage.fs.create("/recycled")?;
             file.write_all_at(&bytes, 0)?;
-            stage.fs.sync()?;
+            stage.fs.checkpoint()?;
             let mut found = vec![0; bytes.len()];
             file.read_at(&mut found, 0)?;
             if found != bytes {

@@ -23,8 +23,8 @@ pub(crate) use crate::bench::BenchArgs;
     name = "daxfs",
     version,
     after_help = "Exit codes: 0 done, 1 something failed or was skipped, 2 usage, 3 a benchmark \
-                  found a design incoherent. fsck: 0 clean, 4 errors left uncorrected, \
-                  8 operational error, 16 usage."
+                  found a design incoherent. fsck: 0 clean, 1 errors corrected, 4 errors left \
+                  uncorrected, 8 operational error, 16 usage."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -141,10 +141,14 @@ pub(crate) struct DfArgs {
 /// Arguments of `daxfs fsck`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 clean, 4 errors left uncorrected, 8 operational error, \
-                        16 usage."
+    after_help = "Exit codes: 0 clean, 1 errors corrected, 4 errors left uncorrected, \
+                  8 operational \
+                  error, 16 usage."
 )]
 pub(crate) struct FsckArgs {
+    /// Make the image consistent, and say what was done
+    #[arg(long)]
+    pub(crate) repair: bool,
     /// The image file
     pub(crate) image: PathBuf,
 }

@@ -56,10 +56,13 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// The exit codes of `daxfs fsck`: those of fsck(8) that a checker which repairs nothing can have.
+/// The exit codes of `daxfs fsck`: those of fsck(8) that a checker of images can have. Nothing it
+/// does needs a reboot (2).
 pub(crate) mod fsck_code {
     /// The image is sound.
     pub(crate) const CLEAN: u8 = 0;
+    /// The image had errors, and they were corrected.
+    pub(crate) const CORRECTED: u8 = 1;
     /// The image has errors, and they are still there.
     pub(crate) const ERRORS_LEFT: u8 = 4;
     /// The image could not be checked at all.

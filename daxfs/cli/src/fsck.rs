@@ -1,14 +1,17 @@
-//! `daxfs fsck IMAGE`: checks an image, and says in fsck(8)'s exit codes what it found.
+//! `daxfs fsck [--repair] IMAGE`: checks an image, makes it consistent if it is to, and says in
+//! fsck(8)'s exit codes what it found and did.
 //!
-//! Touches the image through the library, read-only; holds the image file's shared lock, so that
-//! nobody changes it meanwhile.
+//! Touches the image through the library; holds the image file's lock (shared to check, exclusive
+//! to repair), so that nobody changes it meanwhile.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use bytesize::ByteSize;
-use daxfs::fsck::{self, Progress, Report, Severity, Shutdown, Stage};
+use daxfs::fsck::{
+    self, Outcome as RepairOutcome, Progress, Repair, Report, Severity, Shutdown, Stage,
+};
 use indicatif::ProgressBar;
 
 use crate::args::FsckArgs;
@@ -28,17 +31,60 @@ pub(crate) fn run(args: &FsckArgs) -> ExitCode {
 }
 
 fn check(args: &FsckArgs) -> Result<u8> {
+    if args.repair {
+        return repair(args);
+    }
     let device = image::open_device(&args.image, Purpose::Read)?;
     let bar = Bar(progress::of_steps(0));
     let report = fsck::check(&device, &bar);
     bar.0.finish_and_clear();
     let report = report.map_err(|error| image::about(&args.image, error))?;
     print(args, &report)?;
-    // A warning leaves nothing to correct: the image is sound, and mounts.
-    Ok(match report.worst() {
+    Ok(code(&report))
+}
+
+/// A warning leaves nothing to correct: the image is sound, and mounts.
+fn code(report: &Report) -> u8 {
+    match report.worst() {
         None | Some(Severity::Warning) => fsck_code::CLEAN,
         Some(Severity::Error | Severity::Fatal) => fsck_code::ERRORS_LEFT,
+    }
+}
+
+fn repair(args: &FsckArgs) -> Result<u8> {
+    let device = image::open_device(&args.image, Purpose::Change)?;
+    let bar = Bar(progress::of_steps(0));
+    let repair = fsck::repair(&device, &bar);
+    bar.0.finish_and_clear();
+    let repair = repair.map_err(|error| image::about(&args.image, error))?;
+    print(args, &repair.before)?;
+    print_repair(args, &repair)?;
+    Ok(match (&repair.outcome, &repair.after) {
+        (RepairOutcome::Repaired, Some(after)) if after.is_clean() => fsck_code::CORRECTED,
+        (RepairOutcome::Repaired, Some(after)) => code(after).max(fsck_code::CORRECTED),
+        _ => code(&repair.before),
     })
+}
+
+fn print_repair(args: &FsckArgs, repair: &Repair) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for action in &repair.actions {
+        writeln!(out, "repair: {action}")?;
+    }
+    let image = args.image.display();
+    match (&repair.outcome, &repair.after) {
+        (RepairOutcome::Refused(refusal), _) => {
+            writeln!(out, "{image}: left as it was: {refusal}")?;
+        }
+        (_, Some(after)) => {
+            for issue in &after.issues {
+                writeln!(out, "left: {}: {issue}", issue.severity())?;
+            }
+            writeln!(out, "{image}: repaired")?;
+        }
+        _ => {}
+    }
+    out.flush()
 }
 
 fn print(args: &FsckArgs, report: &Report) -> io::Result<()> {
@@ -48,7 +94,7 @@ fn print(args: &FsckArgs, report: &Report) -> io::Result<()> {
     }
     let shutdown = match report.shutdown {
         Shutdown::Clean => "",
-        Shutdown::Unclean => " (it was not unmounted; this is its last checkpoint)",
+        Shutdown::Unclean => " (it was not unmounted; the next mount replays its log)",
         Shutdown::Unknown => " (no superblock)",
     };
     let verdict = match report.worst() {
@@ -61,7 +107,8 @@ fn print(args: &FsckArgs, report: &Report) -> io::Result<()> {
     let size = |blocks: u64| ByteSize::b(blocks.saturating_mul(daxfs::PAGE_BYTES));
     writeln!(
         out,
-        "checkpoint {}: {} files, {} directories, {} extents, {} data, {} metadata, {} free",
+        "checkpoint {}: {} files, {} directories, {} extents, {} data, {} metadata, {} free, \
+         {} records in the log",
         report.generation,
         report.files,
         report.directories,
@@ -69,6 +116,7 @@ fn print(args: &FsckArgs, report: &Report) -> io::Result<()> {
         size(report.data_blocks),
         size(report.metadata_blocks),
         size(report.free_blocks),
+        report.log_records,
     )?;
     out.flush()
 }
@@ -81,9 +129,12 @@ impl Progress for Bar {
         self.0.set_length(total);
         self.0.set_position(0);
         self.0.set_message(match stage {
-            Stage::Inodes => "inodes and their contents",
-            Stage::SharedBlocks => "blocks used twice",
+            Stage::Tree => "metadata tree",
+            Stage::Items => "inodes and their contents",
+            Stage::SharedBlocks => "blocks with several owners",
             Stage::Namespace => "links and paths",
+            Stage::Salvage => "lost metadata",
+            Stage::Write => "writing metadata",
             _ => "checking",
         });
     }

@@ -18,8 +18,16 @@
 //! metadata anew would take ([`Allocator::set_reserve`], [`Allocator::grow_reserve`]).
 //!
 //! # Deferred frees
-//! A block that the last checkpoint still refers to is not reused before the next one is durable:
-//! it waits in `pending`. A block that was never published is given back at once.
+//! A block that the last checkpoint, or the log, still refers to is not reused before the next
+//! checkpoint is durable: it waits in `pending`. A block that was never published is given back at
+//! once.
+//!
+//! # What the medium is told
+//! The medium's space map has the blocks that files own, not those that somebody is still filling.
+//! So whoever puts blocks into a block map or takes them out says so in the same transaction
+//! ([`Allocator::note_published`], [`Allocator::note_withdrawn`]), and a checkpoint takes the list
+//! ([`Allocator::take_changes`]). Withdrawn blocks become `pending` a little later, once no mapping
+//! can reach them.
 //!
 //! # Locking
 //! One mutex (rank: allocator latch, innermost; nothing is taken inside it). It is a `std` mutex
@@ -66,6 +74,8 @@ pub(crate) struct Allocator {
     state: Mutex<State>,
     /// Mirrors the bitmap, for [`Allocator::space`] without the mutex.
     free_blocks: AtomicU64,
+    /// Blocks that the next checkpoint frees, those of a checkpoint under way among them.
+    pending_blocks: AtomicU64,
     /// How often blocks became free.
     frees: AtomicU64,
     /// Blocks that only metadata may take: what writing all metadata anew would take, as of the
@@ -83,13 +93,22 @@ struct State {
     claimed: Vec<bool>,
     /// Freed, but still part of the last checkpoint.
     pending: Vec<Run>,
+    changes: SpaceChanges,
     /// The group where the last packed allocation succeeded: the next starts there.
     packed_cursor: usize,
     /// The group where the last whole group was found.
     group_cursor: usize,
 }
 
-/// What is free, in blocks.
+/// What files have got and given up since the last checkpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpaceChanges {
+    pub(crate) published: Vec<Run>,
+    /// Some of these may be among those published: they came and went.
+    pub(crate) withdrawn: Vec<Run>,
+}
+
+/// What is free, or will be when somebody wants it, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FreeSpace {
     pub(crate) free_blocks: u64,
@@ -104,6 +123,7 @@ impl Allocator {
         let groups = bitmap.groups();
         Self {
             free_blocks: AtomicU64::new(bitmap.free_blocks()),
+            pending_blocks: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             reserve_base: AtomicU64::new(0),
             reserve_growth: AtomicU64::new(0),
@@ -113,6 +133,7 @@ impl Allocator {
                 claims: HashMap::new(),
                 claimed: vec![false; groups],
                 pending: Vec::new(),
+                changes: SpaceChanges::default(),
                 packed_cursor: 0,
                 group_cursor: 0,
             }),
@@ -186,15 +207,62 @@ impl Allocator {
         self.frees.load(Ordering::Relaxed)
     }
 
+    /// Notes that a file owns blocks from now on. Inside the transaction that makes it so.
+    pub(crate) fn note_published(&self, run: Run) {
+        if run.len_blocks > 0 {
+            push_joined(&mut self.lock().changes.published, run);
+        }
+    }
+
+    /// Notes that no file owns blocks any longer. Inside the transaction that makes it so; they are
+    /// freed once nobody can reach them.
+    pub(crate) fn note_withdrawn(&self, runs: &[Run]) {
+        if !runs.is_empty() {
+            self.lock().changes.withdrawn.extend_from_slice(runs);
+        }
+    }
+
+    /// What was noted since the last call. The caller keeps transactions out.
+    pub(crate) fn take_changes(&self) -> SpaceChanges {
+        std::mem::take(&mut self.lock().changes)
+    }
+
+    /// Puts back what [`Allocator::take_changes`] took, after a checkpoint that failed.
+    pub(crate) fn restore_changes(&self, taken: SpaceChanges) {
+        let mut state = self.lock();
+        let since = std::mem::replace(&mut state.changes, taken);
+        state.changes.published.extend(since.published);
+        state.changes.withdrawn.extend(since.withdrawn);
+    }
+
     /// Gives back blocks that the last checkpoint may still refer to.
     pub(crate) fn free_after_checkpoint(&self, runs: impl IntoIterator<Item = Run>) {
-        self.lock().pending.extend(runs);
+        let mut state = self.lock();
+        for run in runs {
+            state.pending.push(run);
+            let pending = &self.pending_blocks;
+            pending.fetch_add(run.len_blocks, Ordering::Relaxed);
+        }
     }
 
     /// What has been freed since the last call; its owner frees it once a checkpoint that no
     /// longer refers to it is durable.
     pub(crate) fn take_pending(&self) -> Vec<Run> {
         std::mem::take(&mut self.lock().pending)
+    }
+
+    /// Frees what [`Allocator::take_pending`] gave: the checkpoint is durable.
+    pub(crate) fn free_pending(&self, runs: &[Run]) {
+        for run in runs {
+            let pending = &self.pending_blocks;
+            pending.fetch_sub(run.len_blocks, Ordering::Relaxed);
+            self.free_now(*run);
+        }
+    }
+
+    /// Puts back what [`Allocator::take_pending`] gave: the checkpoint failed.
+    pub(crate) fn restore_pending(&self, runs: Vec<Run>) {
+        self.lock().pending.extend(runs);
     }
 
     /// Whether a checkpoint would make blocks free.
@@ -255,9 +323,10 @@ impl Allocator {
         });
     }
 
-    /// What is free right now.
+    /// What is free right now, or as soon as somebody finds too little.
     pub(crate) fn space(&self) -> FreeSpace {
-        let free_blocks = self.free_blocks.load(Ordering::Relaxed);
+        let free_blocks =
+            self.free_blocks.load(Ordering::Relaxed) + self.pending_blocks.load(Ordering::Relaxed);
         FreeSpace {
             free_blocks,
             available_blocks: free_blocks.saturating_sub(self.reserve()),
@@ -377,6 +446,13 @@ impl State {
         (from..groups)
             .chain(0..from.min(groups))
             .find(|&group| fits(group, self))
+    }
+}
+
+fn push_joined(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.end() == run.block => last.len_blocks += run.len_blocks,
+        _ => runs.push(run),
     }
 }
 

@@ -7,6 +7,7 @@ use daxfs_pmem::{Access, FaultError, PageTable, Protection};
 
 use super::entry::{Dirtiness, Entry, Size};
 use super::entry_tree::Refused;
+use crate::error::Error;
 
 /// A page fault, in terms of the file.
 pub(crate) struct PageFault<'table> {
@@ -50,6 +51,16 @@ pub(crate) enum Stop {
 impl From<FaultError> for Stop {
     fn from(error: FaultError) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// What a failed operation means to the access that faulted.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(match error {
+            Error::NoSpace { .. } => FaultError::NoSpace,
+            _ => FaultError::Device,
+        })
     }
 }
 

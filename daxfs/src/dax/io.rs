@@ -21,11 +21,13 @@
 
 use daxfs_pmem::InFlight;
 
+use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
-use super::{MAX_FILE_BYTES, zero};
+use super::{MAX_FILE_BYTES, resize, zero};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::inode::block_map::Found;
+use crate::lock_order::{Held, Rank};
 use crate::schedule::Point;
 
 /// The end of `len_bytes` bytes at `offset_bytes`.
@@ -44,10 +46,32 @@ pub(crate) fn range_end(operation: &'static str, offset_bytes: u64, len_bytes: u
         })
 }
 
+/// The end of `len_bytes` bytes, at least one, at `offset_bytes`.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for no bytes, and as [`range_end`].
+pub(crate) fn some_range_end(
+    operation: &'static str,
+    offset_bytes: u64,
+    len_bytes: u64,
+) -> Result<u64> {
+    if len_bytes == 0 {
+        return Err(Error::InvalidOption {
+            reason: format!("{operation}: a range of no bytes"),
+        });
+    }
+    range_end(operation, offset_bytes, len_bytes)
+}
+
 // ---- Read -------------------------------------------------------------------------------------
 
 /// Reads into `buffer` from `offset_bytes` on, and returns how many bytes there were.
 pub(crate) fn read_at(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<usize> {
+    // As on Linux, where no file can have bytes nothing was read.
+    if !buffer.is_empty() && offset_bytes < MAX_FILE_BYTES {
+        // Brought into the log when the file is synced or closed: it is open.
+        let _is_new = file.inode().note_read();
+    }
     let wanted = within_file(file, offset_bytes, buffer.len());
     let end = offset_bytes.saturating_add(wanted as u64);
     file.io_lock.shared(offset_bytes..end, || {
@@ -109,10 +133,10 @@ impl Piece {
 /// Writes `bytes` at `offset_bytes` and returns how many were written: fewer when space ran out
 /// after some.
 pub(crate) fn write_at(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
-    let end = range_end("write_at", offset_bytes, bytes.len() as u64)?;
     if bytes.is_empty() {
         return Ok(0);
     }
+    let end = range_end("write_at", offset_bytes, bytes.len() as u64)?;
     loop {
         let len_bytes = file.inode().len_bytes();
         let start = if end > len_bytes {
@@ -136,6 +160,7 @@ pub(crate) fn write_at(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Resu
 
 /// Writes all of `bytes` at the end of the file, or nothing, and returns where that was.
 pub(crate) fn append(file: &OpenFile, bytes: &[u8]) -> Result<u64> {
+    let _rank = Held::take(Rank::Append);
     let _one_appender = file.append.lock();
     loop {
         let at = file.inode().len_bytes();
@@ -160,7 +185,8 @@ fn append_locked(file: &OpenFile, bytes: &[u8], at: u64) -> Result<()> {
             let unit = file.mapped.unit_pages();
             let first = blocks_for_bytes(at).next_multiple_of(unit);
             let last = blocks_for_bytes(at + bytes.len() as u64).next_multiple_of(unit);
-            file.mapping_lock.remove(&file.mapped, first..last)?;
+            file.mapping_lock
+                .remove(&file.mapped, first..last, Cut::Punch)?;
             Err(error)
         }
     }
@@ -182,9 +208,7 @@ fn extend(file: &OpenFile, offset_bytes: u64, done: usize) -> Result<()> {
     let end = offset_bytes + done as u64;
     file.inode().note_written();
     if end > file.inode().len_bytes() {
-        let transaction = file.volume().gate.begin();
-        file.inode().extend_len_bytes(&transaction, end);
-        file.volume().mark_changed(&transaction, file.inode());
+        resize::extend(file, end)?;
     }
     Ok(())
 }
@@ -208,9 +232,12 @@ fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Opti
         let at = offset_bytes + done as u64;
         let piece = Piece::at(file, at, bytes.len() - done);
         let source = &bytes[done..done + piece.len];
+        let is_last = done + piece.len == bytes.len();
         let copied = match piece.device_offset_bytes {
             Some(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
-            None => fill_hole(file, source, at),
+            None if is_last => settle(file, &mut in_flight)
+                .and_then(|()| fill_hole(file, source, at, at + piece.len as u64)),
+            None => fill_hole(file, source, at, 0),
         };
         match copied {
             Ok(len) => done += len,
@@ -218,12 +245,17 @@ fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Opti
         }
     }
     // The fence comes before the caller unlocks: nobody acts on data that a crash can take back.
-    if let Some(in_flight) = in_flight
-        && let Err(failed) = file.volume().settle(in_flight)
-    {
-        return (0, Some(failed));
+    match settle(file, &mut in_flight) {
+        Ok(()) => (done, error),
+        Err(failed) => (0, Some(failed)),
     }
-    (done, error)
+}
+
+fn settle(file: &OpenFile, in_flight: &mut Option<InFlight>) -> Result<()> {
+    if let Some(in_flight) = in_flight.take() {
+        let _settled = file.volume().settle(in_flight)?;
+    }
+    Ok(())
 }
 
 fn overwrite(
@@ -240,17 +272,19 @@ fn overwrite(
     Ok(source.len())
 }
 
-/// Allocates blocks for a hole, fills them, and publishes them. Returns how many bytes of `source`
-/// they took: 0 when somebody else filled the hole first.
-fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64) -> Result<usize> {
+/// Allocates blocks for a hole, fills them, and publishes them; with the last of a write, which
+/// makes the file `len_bytes` long, the new length as well. Returns how many bytes of `source` they
+/// took: 0 when somebody else filled the hole first.
+fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64, len_bytes: u64) -> Result<usize> {
     let mapped = &file.mapped;
     let end = offset_bytes + source.len() as u64;
     let blocks = mapped.units_of(offset_bytes / BLOCK_BYTES..blocks_for_bytes(end));
-    let mut fresh = mapped.allocate(blocks.start, blocks.end - blocks.start, mapped.placement())?;
+    let fresh = mapped.allocate(blocks.start, blocks.end - blocks.start, mapped.placement())?;
     let run = fresh.run();
 
     let run_start = blocks.start * BLOCK_BYTES;
     let run_end = run_start + run.len_blocks * BLOCK_BYTES;
+    let whole_end = end;
     let end = end.min(run_end);
     let device = &file.volume().device;
     let on_device = |offset: u64| run.block * BLOCK_BYTES + (offset - run_start);
@@ -259,13 +293,14 @@ fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64) -> Result<usize>
         .copy(on_device(offset_bytes), source)?
         .and(device.zero(on_device(run_start), offset_bytes - run_start)?)
         .and(device.zero(on_device(end), run_end - end)?);
-    file.volume().settle(filled)?;
+    let mut fresh = fresh.filled(&file.volume().settle(filled)?)?;
+    let len_bytes = if end == whole_end { len_bytes } else { 0 };
 
     file.volume()
         .reached(Point::WriteBeforePublish, blocks.start);
     let published = file
         .mapping_lock
-        .publish(mapped, blocks.start, &mut fresh)?;
+        .publish(mapped, blocks.start, &mut fresh, len_bytes)?;
     if published == 0
         && matches!(
             mapped.blocks.look_up(offset_bytes / BLOCK_BYTES, 1),

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use daxfs_pmem::{Access, FaultError, Frame};
+use daxfs_pmem::{Access, FaultError, Frame, Settled};
 
 use super::entry::{Dirtiness, Entry, Size};
 use super::entry_tree::{EntryTree, Held, LockedEntry, Removal};
@@ -23,13 +23,17 @@ use super::windows::Windows;
 use crate::allocation::{GROUP_BLOCKS, Goal, Placement};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
-use crate::gate::Transaction;
+use crate::format::record::{Record, SettledRun};
 use crate::inode::Inode;
+use crate::inode::attributes::now;
 use crate::inode::block_map::{BlockMap, Found};
 use crate::run::Run;
 use crate::schedule::{Mistake, Point};
-use crate::sync::{Arc, AtomicU32, Ordering};
-use crate::volume::Volume;
+use crate::sync::{Arc, AtomicU32, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::volume::{Transaction, Volume};
+
+/// What the record of new blocks takes of the log, in bytes.
+const MAP_LOG_BYTES: u64 = 128;
 
 /// An open file without its locks.
 pub(crate) struct MappedFile {
@@ -40,8 +44,13 @@ pub(crate) struct MappedFile {
     pub(crate) windows: Windows,
     unmapping: Unmapping,
     entry_sizes: EntrySizes,
-    /// Invalidations that have removed entries and not yet their translations.
+    /// Invalidations that have removed entries and not yet their translations; or, where blocks
+    /// stay and move, have not yet made durable what was stored through these.
     invalidating: AtomicU32,
+    /// Held from a change of the block map until its record is in the log, so that the log has the
+    /// changes of one file in the order in which they were made. A latch inside a transaction;
+    /// `std`'s, since faults take it.
+    order: Mutex<()>,
 }
 
 /// Blocks that nobody else can reach yet; what was not published is given back when dropped.
@@ -50,11 +59,21 @@ pub(crate) struct Prepared<'file> {
     run: Run,
 }
 
+/// The same with their content in place: only such blocks can be published.
+pub(crate) struct Filled<'file> {
+    prepared: Prepared<'file>,
+    /// The same run.
+    settled: SettledRun,
+}
+
 impl MappedFile {
-    /// A file with nothing mapped; `None` when `inode` is a directory.
-    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Option<Self> {
-        let blocks = Arc::clone(inode.blocks()?);
-        Some(Self {
+    /// A file with nothing mapped.
+    ///
+    /// # Errors
+    /// What reading its block map reports.
+    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Result<Self> {
+        let blocks = Arc::clone(volume.blocks(&inode)?);
+        Ok(Self {
             volume,
             inode,
             blocks,
@@ -63,6 +82,7 @@ impl MappedFile {
             unmapping: settings.unmapping,
             entry_sizes: settings.entry_sizes,
             invalidating: AtomicU32::new(0),
+            order: Mutex::new(()),
         })
     }
 
@@ -172,27 +192,27 @@ impl MappedFile {
     /// # Errors
     /// [`FaultError::NoSpace`], [`FaultError::Device`]; [`Stop::FallBack`] when there are no 2 MiB
     /// in one piece.
-    pub(crate) fn prepare_for(&self, request: &Request<'_>) -> Result<Option<Prepared<'_>>, Stop> {
+    pub(crate) fn prepare_for(&self, request: &Request<'_>) -> Result<Option<Filled<'_>>, Stop> {
         let is_write = request.fault.access == Access::Write;
         if !is_write || self.whole(request.pages()) != Some(Seen::Hole) {
             return Ok(None);
         }
         self.check_within(request)?;
         let len_blocks = request.size.pages();
-        let prepare = || -> Result<Option<Prepared<'_>>> {
+        let prepare = || -> Result<Option<Filled<'_>>> {
             let prepared = self.allocate(request.pages().start, len_blocks, Placement::Aligned)?;
             let run = prepared.run();
             if run.len_blocks < len_blocks || !run.block.is_multiple_of(len_blocks) {
                 return Ok(None);
             }
-            self.volume.zero_blocks(run)?;
-            Ok(Some(prepared))
+            let zeroes = self.volume.zero_blocks(run)?;
+            Ok(Some(prepared.filled(&zeroes)?))
         };
         match prepare() {
             Ok(Some(prepared)) => Ok(Some(prepared)),
             Ok(None) => Err(self.too_small(request)),
             Err(Error::NoSpace { .. }) if request.size != self.unit_size() => Err(Stop::FallBack),
-            Err(error) => Err(fault_error(&error).into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -226,19 +246,26 @@ impl MappedFile {
         }
     }
 
+    /// Begins the transaction that publishes blocks.
+    ///
+    /// # Errors
+    /// What [`Volume::begin`] reports.
+    pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
+        self.volume.begin(MAP_LOG_BYTES)
+    }
+
     /// Puts prepared blocks into the block map, unless somebody else's are there. Returns what is.
     pub(crate) fn publish_prepared(
         &self,
-        transaction: &Transaction<'_>,
+        transaction: &mut Transaction<'_>,
         request: &Request<'_>,
-        mut prepared: Prepared<'_>,
+        mut prepared: Filled<'_>,
     ) -> Result<Seen, Stop> {
         let run = prepared.run();
         if self.volume.makes(Mistake::WriteFaultReplaces) {
             self.blocks.remove(request.pages());
         }
-        let inserted = self.insert(transaction, request.pages().start, run);
-        prepared.keep_rest(inserted);
+        let inserted = self.insert(transaction, request.pages().start, &mut prepared, 0)?;
         if inserted == run.len_blocks {
             return Ok(Seen::Block(run.block));
         }
@@ -248,15 +275,52 @@ impl MappedFile {
         }
     }
 
-    /// Puts `run` into the block map from `file_block` up to the first block that is there already.
-    /// Returns how many blocks it put in.
-    pub(crate) fn insert(&self, transaction: &Transaction<'_>, file_block: u64, run: Run) -> u64 {
-        let inserted = self.blocks.insert_into_hole(file_block, run);
-        if inserted > 0 {
-            self.volume.mark_changed(transaction, &self.inode);
-            self.volume.reached(Point::WritePublished, file_block);
+    /// Puts the blocks of `fresh` into the block map from `file_block` up to the first block that
+    /// is there already, and all of it into the log; the file is then at least `len_bytes` long, if
+    /// all blocks went in. Returns how many did; `fresh` keeps the rest.
+    ///
+    /// # Errors
+    /// What the log reports; the filesystem then accepts no further changes.
+    pub(crate) fn insert(
+        &self,
+        transaction: &mut Transaction<'_>,
+        file_block: u64,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
+    ) -> Result<u64> {
+        let _order = self.order();
+        let inserted = self.blocks.insert_into_hole(file_block, fresh.run());
+        if inserted == 0 {
+            return Ok(0);
         }
-        inserted
+        // What the block map has is no longer ours to give back.
+        let run = fresh.take_first(inserted);
+        self.volume.allocator.note_published(run.run());
+        self.volume.mark_changed(transaction, &self.inode);
+        let len_bytes = if fresh.run().len_blocks == 0 {
+            len_bytes
+        } else {
+            0
+        };
+        let time = now();
+        let record = Record::Map {
+            inode: self.inode.number(),
+            file_block,
+            run,
+            flags: 0,
+            len_bytes,
+            time,
+        };
+        transaction.log(&record)?;
+        self.inode.touch(time);
+        self.inode.extend_len_bytes(len_bytes);
+        self.volume.reached(Point::WritePublished, file_block);
+        Ok(inserted)
+    }
+
+    /// Keeps others from changing the block map until what the caller changes is logged.
+    pub(crate) fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // ---- Step: install ------------------------------------------------------------------------
@@ -280,9 +344,7 @@ impl MappedFile {
         // translations not yet, must not show what is new in one window while another shows what is
         // old.
         if seen != Seen::Hole && self.invalidating.load(Ordering::Acquire) > 0 {
-            self.windows
-                .unmap(request.pages())
-                .map_err(|error| fault_error(&error))?;
+            self.windows.unmap(request.pages())?;
         }
         self.map(request, seen, locked.value())?;
         locked.unlock(after);
@@ -300,9 +362,7 @@ impl MappedFile {
             Seen::Hole => Frame::Zero,
             Seen::Block(block) => {
                 if before.is_zero() {
-                    self.windows
-                        .unmap(pages.clone())
-                        .map_err(|error| fault_error(&error))?;
+                    self.windows.unmap(pages.clone())?;
                 }
                 Frame::Device {
                     offset_bytes: block * BLOCK_BYTES,
@@ -331,6 +391,40 @@ impl MappedFile {
     /// with one unmap of the whole range or, if so mounted, entry by entry. Nothing is unmapped
     /// where there was no entry.
     pub(crate) fn invalidate(&self, pages: Range<u64>, removal: Removal) -> Result<()> {
+        self.invalidate_each(pages, removal, |_, _| ())
+    }
+
+    /// The same for blocks that stay and get other places in the file. What was stored into them
+    /// through mappings is made durable: when their entries are gone, nothing says that it still
+    /// has to be.
+    pub(crate) fn invalidate_moved(&self, pages: Range<u64>) -> Result<()> {
+        // Released before the entries go: see `is_invalidating`.
+        self.invalidating.fetch_add(1, Ordering::AcqRel);
+        let mut dirty = Vec::new();
+        let result = self.invalidate_each(pages, Removal::All, |pages, entry| {
+            if let (true, Some(block)) = (entry.is_dirty(), entry.device_block_of(pages.start)) {
+                dirty.push(Run::new(block, pages.end - pages.start));
+            }
+        });
+        let result = result.and_then(|()| self.volume.flush_stored(&dirty));
+        // Release: whoever sees it after this sees what was stored made durable.
+        self.invalidating.fetch_sub(1, Ordering::Release);
+        result
+    }
+
+    /// Whether entries are being taken out. Whoever looked at them before, and finds that none
+    /// are, has seen each that is dirty, or comes after what it stood for was made durable.
+    pub(crate) fn is_invalidating(&self) -> bool {
+        // Acquire: pairs with the releases of `invalidate_moved`.
+        self.invalidating.load(Ordering::Acquire) > 0
+    }
+
+    fn invalidate_each(
+        &self,
+        pages: Range<u64>,
+        removal: Removal,
+        mut each: impl FnMut(Range<u64>, Entry),
+    ) -> Result<()> {
         let units = self.units_of(pages.clone());
         let held = match self.volume.makes(Mistake::InvalidationSkipsLocked) {
             true => Held::PassBy,
@@ -345,7 +439,8 @@ impl MappedFile {
         let mut hull: Option<Range<u64>> = None;
         let mut result = Ok(());
         self.entries
-            .remove(units, removal, held, before_wait, |found| {
+            .remove(units, removal, held, before_wait, |found, entry| {
+                each(found.clone(), entry);
                 match self.unmapping {
                     Unmapping::Once => {
                         let start = hull.as_ref().map_or(found.start, |hull| hull.start);
@@ -445,15 +540,41 @@ fn edges(pages: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
         .chain(last.filter(|last| first.is_none_or(|first| first / large != last / large)))
 }
 
-impl Prepared<'_> {
+impl<'file> Prepared<'file> {
     /// The blocks.
     pub(crate) fn run(&self) -> Run {
         self.run
     }
 
-    /// Takes note that the first `len_blocks` are published: only the rest is given back.
-    pub(crate) fn keep_rest(&mut self, len_blocks: u64) {
-        (_, self.run) = self.run.split_at(len_blocks);
+    /// The blocks with their content in place, which `content` proves.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it proves something else.
+    pub(crate) fn filled(self, content: &Settled) -> Result<Filled<'file>> {
+        let settled = SettledRun::new(self.run, content).ok_or_else(|| Error::Corrupt {
+            structure: "new block",
+            block: self.run.block,
+            problem: "published without all of its content".into(),
+        })?;
+        Ok(Filled {
+            prepared: self,
+            settled,
+        })
+    }
+}
+
+impl Filled<'_> {
+    /// The blocks.
+    pub(crate) fn run(&self) -> Run {
+        self.settled.run()
+    }
+
+    /// The first `len_blocks`, which are published: only the rest is given back.
+    fn take_first(&mut self, len_blocks: u64) -> SettledRun {
+        let (first, rest) = self.settled.split_at(len_blocks);
+        self.settled = rest;
+        self.prepared.run = rest.run();
+        first
     }
 }
 
@@ -462,13 +583,5 @@ impl Drop for Prepared<'_> {
         if self.run.len_blocks > 0 {
             self.file.volume.allocator.free_now(self.run);
         }
-    }
-}
-
-/// What a failed operation means to the access that faulted.
-fn fault_error(error: &Error) -> FaultError {
-    match error {
-        Error::NoSpace { .. } => FaultError::NoSpace,
-        _ => FaultError::Device,
     }
 }

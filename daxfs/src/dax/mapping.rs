@@ -241,7 +241,7 @@ impl Mapping {
         let first = self.window.first_page + offset_bytes / PAGE_BYTES;
         let end = self.window.first_page + (offset_bytes + len_bytes).div_ceil(PAGE_BYTES);
         self.file.flush_mapped(first..end)?;
-        self.file.volume().checkpoint()
+        self.file.volume().log.sync()
     }
 
     /// How often page table entries were set and removed, and how many faults there were.

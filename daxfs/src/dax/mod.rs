@@ -14,6 +14,8 @@
 //! | [`io_lock`] | the designs: which reads and writes run side by side |
 //! | [`open_file`] | a file with its two locks |
 //! | [`zero`], [`io`], [`resize`] | reads and writes; truncation and holes |
+//! | [`preallocate`] | blocks ahead of time, and room in the middle of a file |
+//! | [`seek`] | where data and holes begin |
 //! | [`mapping`] | mappings of a file |
 //!
 //! Each imports only from those above it.
@@ -47,7 +49,9 @@ mod mapped_file;
 mod mapping;
 mod mapping_lock;
 mod open_file;
+mod preallocate;
 mod resize;
+mod seek;
 mod settings;
 mod wait_table;
 mod windows;
@@ -63,7 +67,10 @@ pub use lock_state::LockState;
 pub use mapping::{MapOptions, Mapping, PageTables};
 pub use mapping_lock::MappingLock;
 pub(crate) use open_file::OpenFile;
+pub use preallocate::Length;
+pub(crate) use preallocate::{Content, allocate, shift};
 pub(crate) use resize::{punch_hole, truncate};
+pub(crate) use seek::{seek_data, seek_hole};
 pub(crate) use settings::Settings;
 pub use settings::{EntrySizes, Unmapping};
 

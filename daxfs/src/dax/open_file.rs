@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use crossbeam_utils::CachePadded;
-use daxfs_pmem::{FaultError, Persistence};
+use daxfs_pmem::FaultError;
 use parking_lot::Mutex;
 
 use super::fault::PageFault;
@@ -18,8 +18,8 @@ use super::mapped_file::MappedFile;
 use super::mapping_lock::MappingLocking;
 use super::settings::Settings;
 use crate::error::Result;
-use crate::format::geometry::BLOCK_BYTES;
 use crate::inode::Inode;
+use crate::run::Run;
 use crate::sync::Arc;
 use crate::volume::Volume;
 
@@ -35,9 +35,12 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens `inode`; `None` when it is a directory.
-    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Option<Self> {
-        Some(Self {
+    /// Opens the regular file `inode`.
+    ///
+    /// # Errors
+    /// What reading its block map reports.
+    pub(crate) fn new(volume: Arc<Volume>, inode: Arc<Inode>, settings: &Settings) -> Result<Self> {
+        Ok(Self {
             mapped: MappedFile::new(volume, inode, settings)?,
             io_lock: CachePadded::new(IoLocking::new(settings.io_lock)),
             mapping_lock: CachePadded::new(MappingLocking::new(settings.mapping_lock)),
@@ -67,21 +70,19 @@ impl OpenFile {
     /// # Errors
     /// What the device reports.
     pub(crate) fn flush_mapped(&self, pages: Range<u64>) -> Result<()> {
-        if self.volume().device.persistence() != Persistence::Hardware {
-            return Ok(());
-        }
-        let device = &self.volume().device;
         let mut result = Ok(());
         self.mapped.entries.for_each_dirty(pages, |pages, block| {
             if result.is_ok() {
-                let len_bytes = (pages.end - pages.start) * BLOCK_BYTES;
-                result = device
-                    .flush_range(block * BLOCK_BYTES, len_bytes)
-                    .and_then(|in_flight| device.fence(in_flight))
-                    .map(drop);
+                let stored = Run::new(block, pages.end - pages.start);
+                result = self.volume().flush_stored(&[stored]);
             }
         });
-        Ok(result?)
+        if self.mapped.is_invalidating() {
+            // Whoever moves blocks has taken their entries along, and flushes them before he lets
+            // go of this.
+            self.io_lock.shared(0..u64::MAX, || ());
+        }
+        result
     }
 
     /// What the mapping entries and the locks take and have done.
@@ -97,11 +98,15 @@ impl OpenFile {
         }
     }
 
-    /// Brings the time of the last write into the next checkpoint.
-    pub(crate) fn settle_times(&self) {
-        if self.inode().is_written() {
-            let transaction = self.volume().gate.begin();
-            self.volume().mark_changed(&transaction, self.inode());
+    /// Brings the times of the last read and write into the log. The file is open.
+    ///
+    /// # Errors
+    /// What the log reports.
+    pub(crate) fn settle_times(&self) -> Result<()> {
+        if !self.inode().has_unlogged_times() {
+            return Ok(());
         }
+        let volume = self.volume();
+        volume.commit_times(&mut volume.begin_times()?, self.inode())
     }
 }

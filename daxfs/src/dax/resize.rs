@@ -11,11 +11,14 @@
 
 use std::ops::Range;
 
-use super::io::range_end;
+use super::io::{range_end, some_range_end};
+use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
 use super::{MAX_FILE_BYTES, zero};
 use crate::error::Result;
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
+use crate::format::record::Record;
+use crate::inode::attributes::now;
 use crate::inode::block_map::Found;
 
 /// Makes the file `len_bytes` long: what is past it is gone, what is new is a hole.
@@ -50,34 +53,38 @@ pub(crate) fn truncate(file: &OpenFile, len_bytes: u64) -> Result<()> {
 
 fn grow(file: &OpenFile, from_bytes: u64, to_bytes: u64) -> Result<()> {
     zero::zero_gap(file, from_bytes, to_bytes)?;
-    let transaction = file.volume().gate.begin();
     // An append from `to_bytes` on does not meet our range and may have come first.
-    file.inode().extend_len_bytes(&transaction, to_bytes);
-    file.inode().touch(&transaction);
-    file.volume().mark_changed(&transaction, file.inode());
-    Ok(())
+    extend(file, to_bytes)
+}
+
+/// Makes the file at least `len_bytes` long, in a transaction of its own.
+pub(super) fn extend(file: &OpenFile, len_bytes: u64) -> Result<()> {
+    let record = Record::Extend {
+        inode: file.inode().number(),
+        len_bytes,
+        time: now(),
+    };
+    file.volume().begin(record.encoded_len())?.commit(&record)
 }
 
 fn shrink(file: &OpenFile, len_bytes: u64) -> Result<()> {
-    publish_len(file, len_bytes);
+    let before = file.inode().len_bytes();
+    // Seen by faults from now on, durable with the record of the removal.
+    file.inode().set_len_bytes(len_bytes);
     let unit = file.mapped.unit_pages();
     let first = blocks_for_bytes(len_bytes).next_multiple_of(unit);
     let last = blocks_for_bytes(MAX_FILE_BYTES);
-    file.mapping_lock.remove(&file.mapped, first..last)?;
+    let cut = Cut::Truncate { len_bytes };
+    file.mapping_lock
+        .remove(&file.mapped, first..last, cut)
+        .inspect_err(|_| file.inode().set_len_bytes(before))?;
     zero::zero_range(file, len_bytes, first * BLOCK_BYTES)
-}
-
-fn publish_len(file: &OpenFile, len_bytes: u64) {
-    let transaction = file.volume().gate.begin();
-    file.inode().set_len_bytes(&transaction, len_bytes);
-    file.inode().touch(&transaction);
-    file.volume().mark_changed(&transaction, file.inode());
 }
 
 /// Makes `len_bytes` bytes at `offset_bytes` a hole; the length stays. Blocks that lie in it whole
 /// are freed, the edges zeroed.
 pub(crate) fn punch_hole(file: &OpenFile, offset_bytes: u64, len_bytes: u64) -> Result<()> {
-    let end = range_end("punch_hole", offset_bytes, len_bytes)?;
+    let end = some_range_end("punch_hole", offset_bytes, len_bytes)?;
     let unit_bytes = file.mapped.unit_pages() * BLOCK_BYTES;
     // To the end of the unit: it may go whole, and whoever extends the file must wait.
     let locked = offset_bytes..end.next_multiple_of(unit_bytes);
@@ -97,7 +104,7 @@ pub(crate) fn punch_hole(file: &OpenFile, offset_bytes: u64, len_bytes: u64) -> 
             if splits_an_extent(file, &hole) {
                 file.volume().reserve_growth(file.inode())?;
             }
-            file.mapping_lock.remove(&file.mapped, hole)?;
+            file.mapping_lock.remove(&file.mapped, hole, Cut::Punch)?;
             zero::zero_range(file, offset_bytes, first * unit_bytes)?;
             zero::zero_range(file, last * unit_bytes, end)?;
         }

@@ -8,12 +8,11 @@ use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::inode::block_map::Found;
 
-/// Zeroes what lies between the end of file and where a write or truncate goes on: bytes past the
-/// end, in the last unit, may have been stored there through a mapping.
+/// Zeroes what lies between the end of file and where a write or truncate goes on. Bytes past the
+/// end have any value: a mapping may have stored them in the last page, and a write that a crash
+/// cut short leaves blocks there, as does whoever allocates ahead.
 pub(super) fn zero_gap(file: &OpenFile, len_bytes: u64, until_bytes: u64) -> Result<()> {
-    let unit_bytes = file.mapped.unit_pages() * BLOCK_BYTES;
-    let unit_end = len_bytes.next_multiple_of(unit_bytes);
-    zero_range(file, len_bytes, until_bytes.min(unit_end))
+    zero_range(file, len_bytes, until_bytes)
 }
 
 /// Zeroes the blocks that are there in `start_bytes..end_bytes`.
@@ -31,7 +30,7 @@ pub(super) fn zero_range(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> R
         if let Some(device_block) = mapped {
             let device_offset = device_block * BLOCK_BYTES + at % BLOCK_BYTES;
             let in_flight = file.volume().device.zero(device_offset, piece_end - at)?;
-            file.volume().settle(in_flight)?;
+            let _zeroed = file.volume().settle(in_flight)?;
         }
         at = piece_end;
     }

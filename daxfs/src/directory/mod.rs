@@ -1,75 +1,134 @@
 //! What a directory holds: names, each with the inode number and kind that it stands for.
 //!
-//! Touches no device. Knows inode numbers, not inodes: the namespace looks those up.
+//! Names are kept by *position*: 48 bits of a keyed hash of the name, and 15 bits that tell apart
+//! the names of one hash. A name keeps its position for as long as it lives, so the position is
+//! also the cookie with which a reader goes on while others change the directory; and finding a
+//! name is looking at the few positions of its hash.
+//!
+//! Touches no device. Knows inode numbers, not inodes: the namespace looks those up. The names are
+//! read from the medium when somebody first asks for them ([`Volume::directory`]).
 //!
 //! # Locking
 //! Two locks. `operation` (rank: directories, outermost) is held by whoever changes the directory
 //! for the whole operation; several directories are locked ancestors first. `names` is a latch
 //! (innermost) around each single look at the map, so that a checkpoint, which may not wait for
 //! operations, can copy the names.
+//!
+//! [`Volume::directory`]: crate::volume::Volume::directory
 
-use std::collections::BTreeMap;
+mod names;
+
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::format::InodeKind;
+use crate::format::DirectoryHash;
+use crate::lock_order::{Held, Rank};
+pub(crate) use names::{Entry, Names, Target};
 
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub(crate) inode: u64,
-    pub(crate) kind: InodeKind,
-}
-
-/// The names in one directory.
+/// A directory, whose names may not be in memory yet.
 pub(crate) struct Directory {
     operation: Mutex<()>,
-    names: Mutex<BTreeMap<Vec<u8>, Target>>,
+    names: OnceLock<Mutex<Names>>,
     /// The inode number of the directory that holds this one; the root holds itself.
     parent: AtomicU64,
 }
 
+/// A directory whose names are in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct LoadedDirectory<'inode> {
+    directory: &'inode Directory,
+    names: &'inode Mutex<Names>,
+    hash: DirectoryHash,
+}
+
 /// Proof that a directory's `operation` lock is held.
-pub(crate) struct DirectoryLocked<'directory> {
-    directory: &'directory Directory,
-    _operation: MutexGuard<'directory, ()>,
+pub(crate) struct DirectoryLocked<'inode> {
+    _operation: MutexGuard<'inode, ()>,
+    _rank: Held,
 }
 
 impl Directory {
-    /// An empty directory inside the directory with inode number `parent`.
-    pub(crate) fn new(parent: u64) -> Self {
+    /// A directory inside the directory with inode number `parent`, whose names are on the medium.
+    pub(crate) fn stored(parent: u64) -> Self {
         Self {
             operation: Mutex::new(()),
-            names: Mutex::new(BTreeMap::new()),
+            names: OnceLock::new(),
             parent: AtomicU64::new(parent),
         }
     }
 
+    /// An empty directory inside the directory with inode number `parent`.
+    pub(crate) fn empty(parent: u64) -> Self {
+        Self {
+            names: OnceLock::from(Mutex::default()),
+            ..Self::stored(parent)
+        }
+    }
+
+    /// The directory that holds this one.
     pub(crate) fn parent(&self) -> u64 {
         self.parent.load(Ordering::Relaxed)
     }
 
-    /// Locks the directory for a change. Takes the `operation` lock.
-    pub(crate) fn lock(&self) -> DirectoryLocked<'_> {
-        DirectoryLocked {
-            directory: self,
-            _operation: self.operation.lock(),
+    /// Notes that another directory holds this one from now on.
+    pub(crate) fn set_parent(&self, parent: u64) {
+        self.parent.store(parent, Ordering::Relaxed);
+    }
+
+    /// Runs `change` on the names, if they are in memory. Takes the `names` latch.
+    pub(crate) fn change_loaded(&self, change: impl FnOnce(&mut Names)) {
+        if let Some(names) = self.names.get() {
+            change(&mut names.lock());
         }
     }
 
-    /// What `name` stands for. Takes the `names` latch.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<Target> {
-        self.names.lock().get(name).copied()
+    /// The directory with its names, if they are in memory.
+    pub(crate) fn loaded(&self, hash: DirectoryHash) -> Option<LoadedDirectory<'_>> {
+        Some(LoadedDirectory {
+            directory: self,
+            names: self.names.get()?,
+            hash,
+        })
     }
 
-    /// All names in ascending order of their bytes. Takes the `names` latch.
-    pub(crate) fn entries(&self) -> Vec<(Vec<u8>, Target)> {
-        let names = self.names.lock();
-        names
-            .iter()
-            .map(|(name, target)| (name.clone(), *target))
-            .collect()
+    /// Puts in the names read from the medium; the first to do so wins, and all read the same.
+    pub(crate) fn load(&self, names: Names, hash: DirectoryHash) -> LoadedDirectory<'_> {
+        LoadedDirectory {
+            directory: self,
+            names: self.names.get_or_init(|| Mutex::new(names)),
+            hash,
+        }
+    }
+}
+
+impl<'inode> LoadedDirectory<'inode> {
+    /// Locks the directory for a change. Takes the `operation` lock.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn lock(&self) -> DirectoryLocked<'inode> {
+        let rank = Held::take(Rank::Directory);
+        DirectoryLocked {
+            _operation: self.directory.operation.lock(),
+            _rank: rank,
+        }
+    }
+
+    /// What `name` stands for, and at which position. Takes the `names` latch.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<(u64, Target)> {
+        self.names.lock().find(self.hash.position_range(name), name)
+    }
+
+    /// A position for a name that is not there; `None` when all of its hash are taken. Takes the
+    /// `names` latch; the caller holds the `operation` lock, so that the position stays free.
+    pub(crate) fn vacant_position(&self, name: &[u8]) -> Option<u64> {
+        self.names.lock().vacant(self.hash.position_range(name))
+    }
+
+    /// Names in order of their positions, from `position` on, at most `limit`. Takes the `names`
+    /// latch.
+    pub(crate) fn entries(&self, position: u64, limit: usize) -> Vec<(u64, Entry)> {
+        self.names.lock().from(position, limit)
     }
 
     /// Whether it holds no names. Takes the `names` latch.
@@ -77,22 +136,9 @@ impl Directory {
         self.names.lock().is_empty()
     }
 
-    /// Adds a name read from the medium; `false` when it is there already.
-    pub(crate) fn load(&self, name: &[u8], target: Target) -> bool {
-        self.names.lock().insert(name.to_vec(), target).is_none()
-    }
-}
-
-impl DirectoryLocked<'_> {
-    /// Adds a name that is not there. Takes the `names` latch.
-    pub(crate) fn insert(&self, name: &[u8], target: Target) {
-        let before = self.directory.names.lock().insert(name.to_vec(), target);
-        debug_assert!(before.is_none(), "inserted a name that was there");
-    }
-
-    /// Takes a name out. Takes the `names` latch.
-    pub(crate) fn remove(&self, name: &[u8]) {
-        let before = self.directory.names.lock().remove(name);
-        debug_assert!(before.is_some(), "removed a name that was not there");
+    /// Runs `change` on the names. Takes the `names` latch; the caller holds the `operation` lock,
+    /// or nobody else can reach the directory.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Names) -> T) -> T {
+        change(&mut self.names.lock())
     }
 }

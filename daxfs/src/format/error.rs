@@ -13,20 +13,12 @@ use crate::error::Error;
 pub enum Structure {
     /// A copy of the superblock.
     Superblock,
-    /// A block of pointers.
-    IndexBlock,
     /// A pointer with the checksum of its target.
     BlockPointer,
-    /// A block of inodes.
-    InodeLeaf,
     /// An inode.
     Inode,
-    /// A block of extents.
-    ExtentLeaf,
     /// An extent.
     Extent,
-    /// A block of directory entries.
-    DirentLeaf,
     /// A directory entry.
     Dirent,
     /// A leaf of the metadata tree.
@@ -52,13 +44,9 @@ impl Structure {
     pub fn name(self) -> &'static str {
         match self {
             Structure::Superblock => "superblock",
-            Structure::IndexBlock => "index block",
             Structure::BlockPointer => "block pointer",
-            Structure::InodeLeaf => "inode leaf",
             Structure::Inode => "inode",
-            Structure::ExtentLeaf => "extent leaf",
             Structure::Extent => "extent",
-            Structure::DirentLeaf => "directory leaf",
             Structure::Dirent => "directory entry",
             Structure::TreeLeaf => "tree leaf",
             Structure::TreeIndex => "tree index",

@@ -1,13 +1,4 @@
-//! Sizes and limits of format version 1, and the arithmetic of its pointer trees.
-//!
-//! Pure functions of numbers: no bytes, no locks.
-//!
-//! A tree of `leaves` leaf blocks has `level` levels of index blocks above them, 254 pointers to
-//! an index block. Blocks are numbered from 0 within their level: the block `index` at level `l`
-//! covers the leaves from `index * 254^l`, and its pointer `slot` leads to the block
-//! `index * 254 + slot` at level `l - 1`. The level is always the least that is enough
-//! ([`level_for_leaves`]), and an index block has exactly the pointers that the number of leaves
-//! asks for ([`children`]), so that a tree has one shape only.
+//! Sizes and limits of the format. Pure functions of numbers: no bytes, no locks.
 
 /// Bytes in a block, for arithmetic on device offsets.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
@@ -31,33 +22,16 @@ pub(crate) const MAXIMUM_FILE_BLOCKS: u64 = MAXIMUM_FILE_BYTES / BLOCK_BYTES;
 
 /// The inode number of the root directory, and the smallest there is.
 pub(crate) const ROOT_INODE: u64 = 1;
-/// The owner that blocks of the inode table name.
-pub(crate) const INODE_TABLE_OWNER: u64 = 0;
-
-/// Pointers in an index block.
+/// Pointers in an index block of the space map.
 pub(crate) const POINTERS_PER_INDEX: usize = 254;
-/// Inode slots in an inode leaf.
-pub(crate) const INODES_PER_LEAF: usize = 15;
-/// Extents in an extent leaf.
-pub(crate) const EXTENTS_PER_LEAF: usize = 169;
-/// Extents that an inode holds itself; more of them live in a tree.
-pub(crate) const INLINE_EXTENTS: usize = 4;
+/// The highest level of the space map's root.
+pub(crate) const MAXIMUM_LEVEL: u16 = 4;
+/// Inode numbers are below this.
+pub(crate) const MAXIMUM_INODES: u64 = 1 << 63;
 /// The longest name of a directory entry, in bytes.
 pub(crate) const MAXIMUM_NAME_BYTES: usize = 255;
 
-/// The highest level of a tree's root.
-pub(crate) const MAXIMUM_LEVEL: u16 = 4;
-/// The most leaves a tree can have.
-pub(crate) const MAXIMUM_LEAVES: u64 = leaves_under(MAXIMUM_LEVEL);
-/// Inode numbers are below this.
-pub(crate) const MAXIMUM_INODES: u64 = MAXIMUM_LEAVES * INODES_PER_LEAF as u64;
-
 const _: () = assert!(BLOCK_BYTES == BLOCK_LEN as u64);
-const _: () = assert!(MAXIMUM_LEAVES <= u32::MAX as u64);
-// An extent of any length begins somewhere within a file and an image.
-const _: () = assert!(MAXIMUM_FILE_BLOCKS > u32::MAX as u64);
-const _: () = assert!(MAXIMUM_BLOCKS - DATA_START_BLOCK > u32::MAX as u64);
-
 /// How many leaves a block at `level` covers. Levels above [`MAXIMUM_LEVEL`] count as that.
 pub(crate) const fn leaves_under(level: u16) -> u64 {
     let level = if level > 4 { 4 } else { level };
@@ -82,28 +56,6 @@ pub(crate) fn children(leaves: u64, level: u16, index: u64) -> usize {
     let before = index.saturating_mul(POINTERS_PER_INDEX as u64);
     // At most 254, so the conversion is exact.
     below.saturating_sub(before).min(POINTERS_PER_INDEX as u64) as usize
-}
-
-/// The leaf of the inode table that holds `inode`.
-pub(crate) fn inode_leaf(inode: u64) -> u64 {
-    inode / INODES_PER_LEAF as u64
-}
-
-/// The slot of `inode` within its leaf.
-pub(crate) fn inode_slot(inode: u64) -> usize {
-    (inode % INODES_PER_LEAF as u64) as usize
-}
-
-/// How many leaves the inode table has when inode numbers are below `next_inode`.
-pub(crate) fn inode_table_leaves(next_inode: u64) -> u64 {
-    next_inode.div_ceil(INODES_PER_LEAF as u64)
-}
-
-/// Whether `block` and the `len_blocks - 1` blocks after it all lie in the data area of an image
-/// of `block_count` blocks.
-pub(crate) fn is_data_range(block: u64, len_blocks: u64, block_count: u64) -> bool {
-    let end = block.checked_add(len_blocks);
-    len_blocks > 0 && block >= DATA_START_BLOCK && end.is_some_and(|end| end <= block_count)
 }
 
 /// How many blocks hold `size_bytes` bytes.

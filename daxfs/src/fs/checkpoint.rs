@@ -1,33 +1,39 @@
-//! Makes what is in memory durable: all or nothing, at the cost of what changed.
+//! Folds what changed into the tree, all or nothing, at the cost of what changed.
 //!
 //! # Steps
-//! 1. Close the gate; copy the inodes that changed; take over the blocks freed so far; open it.
-//! 2. Write the changed leaves and the index blocks above them to free blocks.
+//! 1. Close the gate; take along what each changed inode has changed, what files got and gave up of
+//!    the device, and the place in the log; open it.
+//! 2. Write the changed nodes of the tree, and the path above them, to free blocks, and the changed
+//!    blocks of the space map into their other slots.
 //! 3. Fence (and, on files, `msync` the data that the new metadata refers to).
-//! 4. Write both superblock copies, each with a fence: the new trees are the filesystem.
-//! 5. Only now give back the blocks that were freed, and those of the old trees.
+//! 4. Write both superblock copies, each with a fence: the new trees are the filesystem, and the
+//!    log begins where the gate was closed.
+//! 5. Only now give back the blocks that were freed, those of the old tree, and the log before.
 //!
-//! A crash before the first superblock copy is durable leaves the old state, afterwards the new
-//! one. A failure before step 4 gives back what step 2 took and keeps the changes for the next try.
+//! Operations go on during all but the first. A crash before the first superblock copy is durable
+//! leaves the old state and the log since; afterwards the new one. A failure before step 4 gives
+//! back what step 2 took and keeps the changes for the next try; a failure in step 4 leaves open
+//! which state the medium has, so nothing may be written after it.
 //!
 //! # Locking
-//! `state` (one checkpoint at a time; ranks before the gate and is taken with no lock but I/O range
-//! locks held). The gate, closed, for step 1 alone.
+//! `state` (one checkpoint at a time; ranks before the gate). The gate, closed, for step 1 alone.
+//! No ranges, entries or directories: whoever waits for a checkpoint may hold them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use daxfs_pmem::{Durable, Persistence};
-use parking_lot::Mutex;
+use daxfs_pmem::Durable;
 
-use super::content;
 use super::make::now_ns;
-use super::superblock::write_superblock;
-use crate::error::Result;
-use crate::format::geometry::{INODE_TABLE_OWNER, inode_leaf, inode_slot, inode_table_leaves};
-use crate::format::{self, Block, InodeLeaf, InodeLeafBuilder, Superblock, SuperblockState};
+use super::superblock::{Order, write_superblock};
+use crate::allocation::SpaceChanges;
+use crate::error::{Error, Result};
+use crate::format::item::orphan_key;
+use crate::format::record::Lsn;
+use crate::format::{ItemKind, Key, Superblock, SuperblockState};
 use crate::gate::Closed;
-use crate::inode::Snapshot;
-use crate::metadata::{BlockWriter, StoredTree, read_block};
+use crate::inode::{ChangedInodes, Changes, Inode};
+use crate::lock_order::{Held, Rank};
+use crate::metadata::{NodeWriter, Replacement, SpaceMap, Tree};
 use crate::run::Run;
 use crate::volume::Volume;
 
@@ -37,43 +43,45 @@ const RESERVE_SLACK_BLOCKS: u64 = 32;
 
 /// What the last checkpoint left on the device, and the only way to make the next.
 pub(super) struct Checkpointer {
+    /// `std`'s: a page fault that finds the log full makes a checkpoint.
     state: Mutex<Stored>,
 }
 
 /// The state of the medium.
 pub(super) struct Stored {
     pub(super) superblock: Superblock,
-    pub(super) table: StoredTree,
-    /// The content trees of inodes that have one.
-    pub(super) contents: HashMap<u64, StoredTree>,
-    /// Data blocks of all files.
-    pub(super) data_blocks: u64,
-    /// Blocks of all pointer trees.
-    pub(super) metadata_blocks: u64,
+    /// Of its copies, at the next write.
+    pub(super) order: Order,
+    pub(super) space: SpaceMap,
+    /// Nothing has been written for this mount: the next checkpoint begins a new epoch.
+    pub(super) is_new_mount: bool,
+    /// A superblock could not be written: what the medium has is not known.
+    pub(super) is_broken: bool,
 }
 
 /// What step 1 takes along.
-struct Changes {
-    numbers: BTreeSet<u64>,
-    snapshots: BTreeMap<u64, Snapshot>,
+struct Cut {
+    inodes: ChangedInodes,
+    taken: Vec<(Arc<Inode>, Changes)>,
+    replacements: Vec<Replacement>,
+    space: SpaceChanges,
     freed: Vec<Run>,
     next_inode: u64,
     live_inodes: u64,
+    first_lsn: Lsn,
 }
 
 /// What step 2 makes.
-struct NewTrees {
-    table: StoredTree,
-    /// `None`: the inode or its tree is gone.
-    contents: Vec<(u64, Option<StoredTree>)>,
-    data_blocks: u64,
+struct Built {
+    tree: Tree,
+    superblock: Superblock,
+    durable: Durable,
 }
 
 impl Checkpointer {
     pub(super) fn new(volume: &Volume, stored: Stored) -> Self {
-        volume
-            .allocator
-            .set_reserve(stored.metadata_blocks + RESERVE_SLACK_BLOCKS);
+        let reserve = stored.superblock.tree_nodes + RESERVE_SLACK_BLOCKS;
+        volume.allocator.set_reserve(reserve);
         Self {
             state: Mutex::new(stored),
         }
@@ -81,12 +89,12 @@ impl Checkpointer {
 
     /// Blocks of metadata, as of the last checkpoint.
     pub(super) fn metadata_blocks(&self) -> u64 {
-        self.state.lock().metadata_blocks
+        self.state().superblock.tree_nodes
     }
 
     /// The generation of the last checkpoint.
     pub(super) fn generation(&self) -> u64 {
-        self.state.lock().superblock.generation
+        self.state().superblock.generation
     }
 
     /// Makes freed blocks available: by a checkpoint if any wait for one, otherwise by having
@@ -95,229 +103,267 @@ impl Checkpointer {
     /// # Errors
     /// As [`Checkpointer::run`].
     pub(super) fn reclaim(&self, volume: &Volume) -> Result<()> {
-        drop(self.state.lock());
+        drop(self.state());
         if !volume.allocator.has_pending() && !volume.allocator.has_growth() {
             return Ok(());
         }
         self.run(volume, SuperblockState::InUse)
     }
 
-    /// Makes everything up to now durable and marks the image as `mark`.
+    /// Makes everything up to now part of the tree and marks the image as `mark`.
     ///
     /// # Errors
-    /// [`NoSpace`](crate::Error::NoSpace) and [`Device`](crate::Error::Device): the last checkpoint
-    /// is still the filesystem, and the changes are still in memory.
+    /// [`Error::NoSpace`] and [`Error::Device`]: the last checkpoint is still the filesystem, and
+    /// the changes are still in memory. [`Error::Failed`] when the medium failed before in a way
+    /// that leaves its state unknown.
     pub(super) fn run(&self, volume: &Volume, mark: SuperblockState) -> Result<()> {
-        let mut stored = self.state.lock();
-        let changes = collect(volume);
-        if changes.numbers.is_empty() && changes.freed.is_empty() && stored.superblock.state == mark
-        {
-            volume
-                .allocator
-                .set_reserve(stored.metadata_blocks + RESERVE_SLACK_BLOCKS);
-            return flush_device(volume);
+        let _rank = Held::take(Rank::Checkpoint);
+        let mut stored = self.state();
+        if stored.is_broken {
+            return Err(Error::Failed {
+                reason: "a superblock could not be written",
+            });
         }
+        let cut = collect(volume);
+        if cut.is_empty() && stored.is_current(&cut, mark) {
+            return volume.sync_data();
+        }
+        let mut edit = SpaceEdit::new(&cut.space);
         let allocate = || volume.allocator.allocate_metadata();
-        let mut writer = BlockWriter::new(&volume.device, &allocate);
-        let prepared = build(&stored, &changes, &mut writer)
-            .and_then(|trees| Ok((trees, make_durable(volume, &mut writer)?)));
+        let generation = stored.superblock.generation + 1;
+        let mut writer = NodeWriter::new(&volume.device, generation, &allocate);
+        let built = build(volume, &mut stored, &cut, &mut edit, &mut writer, mark);
         let (written, replaced) = writer.into_written_and_replaced();
-        let (trees, durable) = match prepared {
-            Ok(prepared) => prepared,
+        let built = match built {
+            Ok(built) => built,
             Err(error) => {
+                edit.undo(&mut stored.space);
                 give_back(volume, written);
-                volume.allocator.free_after_checkpoint(changes.freed);
-                volume.inodes.restore_changed(changes.numbers);
+                cut.restore(volume);
                 return Err(error);
             }
         };
-        let metadata_blocks = stored.metadata_blocks + written.len() as u64 - replaced.len() as u64;
-        let next = stored.next_superblock(&changes, &trees, metadata_blocks, mark);
-        if let Err(error) = write_superblock(&volume.device, &next, &durable) {
-            // A copy of it may be on the medium: neither tree's blocks may be reused.
-            volume.inodes.restore_changed(changes.numbers);
+        let written = write_superblock(
+            &volume.device,
+            &built.superblock,
+            stored.order,
+            &built.durable,
+        );
+        if let Err(error) = written {
+            stored.is_broken = true;
             return Err(error);
         }
-        stored.superblock = next;
-        stored.metadata_blocks = metadata_blocks;
-        stored.apply(trees);
-        for run in changes.freed {
-            volume.allocator.free_now(run);
-        }
+        stored.space.commit();
+        stored.superblock = built.superblock;
+        stored.order = Order::FirstCopyFirst;
+        stored.is_new_mount = false;
+        volume.store.replace(built.tree);
+        volume.inodes.finish_changed();
+        volume.log.release_before(cut.first_lsn);
+        volume.allocator.free_pending(&cut.freed);
         give_back(volume, replaced);
-        volume
-            .allocator
-            .set_reserve(stored.metadata_blocks + RESERVE_SLACK_BLOCKS);
+        let reserve = stored.superblock.tree_nodes + RESERVE_SLACK_BLOCKS;
+        volume.allocator.set_reserve(reserve);
+        drop(cut.taken);
+        drop(cut.inodes);
+        volume.inodes.trim();
         Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, Stored> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Step 1.
-fn collect(volume: &Volume) -> Changes {
+// ---- Step 1 -----------------------------------------------------------------------------------
+
+fn collect(volume: &Volume) -> Cut {
+    let _rank = Held::take(Rank::Gate);
     let closed = volume.gate.close();
     volume.allocator.fold_reserve();
-    let numbers = volume.inodes.take_changed();
-    let snapshots = numbers
-        .iter()
-        .filter_map(|number| Some((*number, snapshot(volume, *number, &closed)?)))
-        .collect();
-    Changes {
-        snapshots,
-        numbers,
+    let inodes = volume.inodes.take_changed();
+    let mut replacements = orphan_items(&inodes);
+    let taken = collect_inodes(&inodes, &closed, &mut replacements);
+    Cut {
+        taken,
+        replacements,
+        inodes,
+        space: volume.allocator.take_changes(),
         freed: volume.allocator.take_pending(),
         next_inode: volume.inodes.next_number(),
         live_inodes: volume.inodes.live(),
+        first_lsn: volume.log.tail(),
     }
 }
 
-fn snapshot(volume: &Volume, number: u64, closed: &Closed<'_>) -> Option<Snapshot> {
-    volume
-        .inodes
-        .get(number)
-        .map(|inode| inode.snapshot(closed))
+fn orphan_items(inodes: &ChangedInodes) -> Vec<Replacement> {
+    if !inodes.orphans_changed {
+        return Vec::new();
+    }
+    let items = inodes.orphans.iter();
+    vec![Replacement {
+        keys: Key::range_of_kind(0, ItemKind::Orphan),
+        items: items
+            .map(|inode| (orphan_key(*inode), Vec::new()))
+            .collect(),
+    }]
 }
 
-/// Step 2.
-fn build(stored: &Stored, changes: &Changes, writer: &mut BlockWriter<'_>) -> Result<NewTrees> {
-    let mut data_blocks = stored.data_blocks;
-    let mut contents = Vec::new();
-    let mut leaves: BTreeMap<u64, Option<Block>> = BTreeMap::new();
-    let mut numbers = changes.numbers.iter().copied().peekable();
-    while let Some(first) = numbers.peek().copied() {
-        let ordinal = inode_leaf(first);
-        let mut inodes = stored_inodes(stored, ordinal, writer)?;
-        while let Some(number) = numbers.next_if(|number| inode_leaf(*number) == ordinal) {
-            let slot = &mut inodes[inode_slot(number)];
-            data_blocks -= slot.as_ref().map_or(0, |inode| inode.allocated_blocks);
-            let (inode, tree) =
-                store_inode(stored, changes.snapshots.get(&number), number, writer)?;
-            data_blocks += inode.as_ref().map_or(0, |inode| inode.allocated_blocks);
-            *slot = inode;
-            contents.push((number, tree));
+/// The changes of all inodes in order of their numbers, those that are gone among them.
+fn collect_inodes(
+    inodes: &ChangedInodes,
+    closed: &Closed<'_>,
+    replacements: &mut Vec<Replacement>,
+) -> Vec<(Arc<Inode>, Changes)> {
+    let mut taken = Vec::with_capacity(inodes.inodes.len());
+    let mut removed = inodes.removed.iter().copied().peekable();
+    let gone = |number| Replacement {
+        keys: Key::range_of_inode(number),
+        items: Vec::new(),
+    };
+    for (number, inode) in &inodes.inodes {
+        while let Some(before) = removed.next_if(|removed| removed < number) {
+            replacements.push(gone(before));
         }
-        leaves.insert(ordinal, pack_inodes(ordinal, &inodes)?);
+        let (changes, items) = inode.take_changes(closed);
+        replacements.extend(items);
+        taken.push((Arc::clone(inode), changes));
     }
-    let leaf_count = inode_table_leaves(changes.next_inode);
-    let table = stored
-        .table
-        .with_leaves(INODE_TABLE_OWNER, leaf_count, &leaves, writer)?;
-    Ok(NewTrees {
-        table,
-        contents,
-        data_blocks,
+    replacements.extend(removed.map(gone));
+    taken
+}
+
+impl Stored {
+    /// Whether a superblock that says the same is on the medium already.
+    fn is_current(&self, cut: &Cut, mark: SuperblockState) -> bool {
+        let superblock = &self.superblock;
+        let has_log_position = superblock.log_first_lsn == cut.first_lsn.get();
+        has_log_position && superblock.state == mark && !self.is_new_mount
+    }
+}
+
+impl Cut {
+    fn is_empty(&self) -> bool {
+        self.replacements.is_empty()
+            && self.freed.is_empty()
+            && self.space.published.is_empty()
+            && self.space.withdrawn.is_empty()
+    }
+
+    /// The checkpoint failed: the next one is to take all of it along.
+    fn restore(self, volume: &Volume) {
+        for (inode, changes) in self.taken {
+            inode.restore_changes(changes);
+        }
+        volume.inodes.restore_changed(self.inodes);
+        volume.allocator.restore_changes(self.space);
+        volume.allocator.restore_pending(self.freed);
+    }
+}
+
+// ---- Step 2 -----------------------------------------------------------------------------------
+
+fn build(
+    volume: &Volume,
+    stored: &mut Stored,
+    cut: &Cut,
+    edit: &mut SpaceEdit,
+    writer: &mut NodeWriter<'_>,
+    mark: SuperblockState,
+) -> Result<Built> {
+    let tree = volume
+        .store
+        .tree()
+        .apply(&volume.store.nodes(), &cut.replacements, writer)?;
+    edit.add_nodes(writer.written(), writer.replaced());
+    edit.apply(&mut stored.space);
+    let space_root = stored.space.write(writer)?.pointer;
+    let durable = make_durable(volume, writer)?;
+    let before = &stored.superblock;
+    let superblock = Superblock {
+        generation: before.generation + 1,
+        root: tree.root(),
+        root_level: tree.level(),
+        tree_nodes: tree.nodes(),
+        space_root,
+        data_blocks: before.data_blocks + blocks(&cut.space.published)
+            - blocks(&cut.space.withdrawn),
+        log_first_lsn: cut.first_lsn.get(),
+        epoch: before.epoch + u64::from(stored.is_new_mount),
+        next_inode: cut.next_inode,
+        live_inodes: cut.live_inodes,
+        checkpointed_ns: now_ns(),
+        state: mark,
+        ..before.clone()
+    };
+    Ok(Built {
+        tree,
+        superblock,
+        durable,
     })
 }
 
-/// The inodes of one leaf, as of the last checkpoint.
-fn stored_inodes(
-    stored: &Stored,
-    ordinal: u64,
-    writer: &BlockWriter<'_>,
-) -> Result<Vec<Option<format::Inode>>> {
-    let mut inodes = vec![None; format::geometry::INODES_PER_LEAF];
-    let pointer = stored
-        .table
-        .leaves()
-        .get(ordinal as usize)
-        .filter(|p| !p.is_null());
-    if let Some(pointer) = pointer {
-        let block = read_block(writer.device(), pointer.block)?;
-        let corrupt = |error: format::FormatError| error.at_block(pointer.block);
-        pointer
-            .verify(&block, format::Structure::InodeLeaf)
-            .map_err(corrupt)?;
-        for inode in InodeLeaf::parse(&block, ordinal).map_err(corrupt)?.inodes() {
-            let inode = inode.map_err(corrupt)?;
-            let slot = inode_slot(inode.number);
-            inodes[slot] = Some(inode);
+fn blocks(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.len_blocks).sum()
+}
+
+/// What a checkpoint changes in the space map, in this order.
+struct SpaceEdit {
+    published: Vec<Run>,
+    withdrawn: Vec<Run>,
+    is_applied: bool,
+}
+
+impl SpaceEdit {
+    fn new(changes: &SpaceChanges) -> Self {
+        Self {
+            published: changes.published.clone(),
+            withdrawn: changes.withdrawn.clone(),
+            is_applied: false,
         }
     }
-    Ok(inodes)
-}
 
-/// Writes the content of one inode; gives the inode as it is to be stored, and its tree.
-fn store_inode(
-    stored: &Stored,
-    snapshot: Option<&Snapshot>,
-    number: u64,
-    writer: &mut BlockWriter<'_>,
-) -> Result<(Option<format::Inode>, Option<StoredTree>)> {
-    let empty = StoredTree::default();
-    let before = stored.contents.get(&number).unwrap_or(&empty);
-    let leaves = snapshot.map(content::pack).unwrap_or_default();
-    let leaf_count = leaves.len() as u64;
-    let changed = (0..).zip(leaves.into_iter().map(Some)).collect();
-    let tree = before.with_leaves(number, leaf_count, &changed, writer)?;
-    let inode = snapshot.map(|snapshot| format::Inode {
-        content: tree.root(),
-        inline_extents: content::inline_extents(snapshot),
-        ..snapshot.inode.clone()
-    });
-    Ok((inode, (leaf_count > 0).then_some(tree)))
-}
-
-fn pack_inodes(ordinal: u64, inodes: &[Option<format::Inode>]) -> Result<Option<Block>> {
-    let mut builder = InodeLeafBuilder::new(ordinal);
-    for inode in inodes.iter().flatten() {
-        builder.set(inode).map_err(|error| error.at_block(0))?;
+    fn add_nodes(&mut self, written: &[u64], replaced: &[u64]) {
+        let one = |block: &u64| Run::new(*block, 1);
+        self.published.extend(written.iter().map(one));
+        self.withdrawn.extend(replaced.iter().map(one));
     }
-    Ok(builder.finish())
+
+    /// First all that came, then all that went: what came and went is gone.
+    fn apply(&mut self, space: &mut SpaceMap) {
+        self.is_applied = true;
+        for run in &self.published {
+            space.set(*run);
+        }
+        for run in &self.withdrawn {
+            space.clear(*run);
+        }
+    }
+
+    fn undo(&self, space: &mut SpaceMap) {
+        if self.is_applied {
+            for run in &self.withdrawn {
+                space.set(*run);
+            }
+            for run in &self.published {
+                space.clear(*run);
+            }
+        }
+    }
 }
 
-/// Step 3.
-fn make_durable(volume: &Volume, writer: &mut BlockWriter<'_>) -> Result<Durable> {
-    flush_device(volume)?;
+// ---- Step 3 -----------------------------------------------------------------------------------
+
+fn make_durable(volume: &Volume, writer: &mut NodeWriter<'_>) -> Result<Durable> {
+    volume.sync_data()?;
     match writer.fence()? {
         Some(durable) => Ok(durable),
         None => Ok(volume.device.fence(volume.device.zero(0, 0)?)?),
     }
 }
 
-/// Makes data durable that was written without a fence: on files, where only `msync` can.
-fn flush_device(volume: &Volume) -> Result<()> {
-    let device = &volume.device;
-    if device.persistence() == Persistence::Msync {
-        let _durable = device.fence(device.flush_range(0, device.usable_bytes())?)?;
-    }
-    Ok(())
-}
-
 fn give_back(volume: &Volume, blocks: Vec<u64>) {
     for block in blocks {
         volume.allocator.free_now(Run::new(block, 1));
-    }
-}
-
-impl Stored {
-    fn next_superblock(
-        &self,
-        changes: &Changes,
-        trees: &NewTrees,
-        metadata_blocks: u64,
-        mark: SuperblockState,
-    ) -> Superblock {
-        let root = trees.table.root();
-        Superblock {
-            generation: self.superblock.generation + 1,
-            inode_table: root.pointer,
-            inode_table_level: root.level,
-            next_inode: changes.next_inode,
-            live_inodes: changes.live_inodes,
-            allocated_blocks: trees.data_blocks + metadata_blocks,
-            checkpointed_ns: now_ns(),
-            state: mark,
-            ..self.superblock.clone()
-        }
-    }
-
-    fn apply(&mut self, trees: NewTrees) {
-        for (number, tree) in trees.contents {
-            match tree {
-                Some(tree) => self.contents.insert(number, tree),
-                None => self.contents.remove(&number),
-            };
-        }
-        self.table = trees.table;
-        self.data_blocks = trees.data_blocks;
     }
 }

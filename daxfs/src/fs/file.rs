@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::metadata::{ExtentInfo, Metadata};
 use super::mounted::OpenHandle;
-use crate::dax::{self, LockState, MapOptions, Mapping};
+use crate::dax::{self, Content, Length, LockState, MapOptions, Mapping};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
+use crate::format::record::ShiftDirection;
+use crate::inode::Inode;
 
 /// An open regular file. Clones are handles of the same file; it closes with the last of them and
 /// of its mappings.
@@ -94,13 +96,106 @@ impl File {
     /// Locks the bytes, exclusive.
     ///
     /// # Errors
-    /// [`Error::InvalidRange`] past the largest file, [`Error::NoSpace`] when the hole splits
+    /// [`Error::InvalidOption`] for no bytes, [`Error::InvalidRange`] past the largest file,
+    /// [`Error::NoSpace`] when the hole splits
     /// extents and there is no room to say so, [`Error::ReadOnly`], [`Error::Device`].
     pub fn punch_hole(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.check_writable("punch_hole")?;
         let file = &self.handle.file;
         file.volume()
             .with_reclaim(|| dax::punch_hole(file, offset_bytes, len_bytes))
+    }
+
+    /// Gives a range blocks where it has none, so that writing there cannot fail for want of space.
+    /// They read as zeroes. `length` says whether the file grows to cover the range.
+    ///
+    /// Locks the range, exclusive; from the old end on where the file grows.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] (some of it may have blocks then), [`Error::InvalidRange`] past the
+    /// largest file, [`Error::InvalidOption`] for no bytes, [`Error::ReadOnly`], [`Error::Device`].
+    pub fn allocate(&self, offset_bytes: u64, len_bytes: u64, length: Length) -> Result<()> {
+        self.allocate_with("allocate", offset_bytes, len_bytes, length, Content::Stays)
+    }
+
+    /// Makes a range read as zeroes and gives it blocks where it has none.
+    ///
+    /// # Errors
+    /// As [`File::allocate`].
+    pub fn zero_range(&self, offset_bytes: u64, len_bytes: u64, length: Length) -> Result<()> {
+        self.allocate_with("zero_range", offset_bytes, len_bytes, length, Content::Zero)
+    }
+
+    fn allocate_with(
+        &self,
+        operation: &'static str,
+        offset_bytes: u64,
+        len_bytes: u64,
+        length: Length,
+        content: Content,
+    ) -> Result<()> {
+        self.check_writable(operation)?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::allocate(file, offset_bytes, len_bytes, length, content))
+    }
+
+    /// Takes a range out of the file: what comes after moves up, and the file is that much shorter.
+    /// Both numbers are multiples of the block size, and the range ends before the file does.
+    ///
+    /// Locks everything from the range on, exclusive; nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] when the range is not such a one, [`Error::NoSpace`],
+    /// [`Error::ReadOnly`], [`Error::Device`].
+    pub fn collapse_range(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.shift(
+            "collapse_range",
+            offset_bytes,
+            len_bytes,
+            ShiftDirection::TowardsStart,
+        )
+    }
+
+    /// Puts a hole of `len_bytes` at `offset_bytes`, within the file: what was there and after
+    /// moves, and the file is that much longer.
+    ///
+    /// # Errors
+    /// As [`File::collapse_range`]; [`Error::InvalidRange`] past the largest file.
+    pub fn insert_range(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.shift(
+            "insert_range",
+            offset_bytes,
+            len_bytes,
+            ShiftDirection::TowardsEnd,
+        )
+    }
+
+    fn shift(
+        &self,
+        operation: &'static str,
+        offset_bytes: u64,
+        len_bytes: u64,
+        direction: ShiftDirection,
+    ) -> Result<()> {
+        self.check_writable(operation)?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::shift(file, offset_bytes, len_bytes, direction))
+    }
+
+    /// The first byte at or after `offset_bytes` that has a block (`SEEK_DATA`); `None` when there
+    /// is none before the end of file. Takes no lock.
+    #[must_use]
+    pub fn seek_data(&self, offset_bytes: u64) -> Option<u64> {
+        dax::seek_data(&self.handle.file, offset_bytes)
+    }
+
+    /// The first byte at or after `offset_bytes` that has no block (`SEEK_HOLE`), the end of file
+    /// if all have; `None` when `offset_bytes` is not before the end. Takes no lock.
+    #[must_use]
+    pub fn seek_hole(&self, offset_bytes: u64) -> Option<u64> {
+        dax::seek_hole(&self.handle.file, offset_bytes)
     }
 
     /// The file's length in bytes, as of now. Takes no lock.
@@ -124,14 +219,8 @@ impl File {
     /// The pieces of the file that lie together on the device, in order; holes are left out.
     #[must_use]
     pub fn extents(&self) -> Vec<ExtentInfo> {
-        let extents = self
-            .handle
-            .file
-            .inode()
-            .blocks()
-            .map(|blocks| blocks.extents());
+        let extents = self.handle.file.mapped.blocks.extents();
         extents
-            .unwrap_or_default()
             .iter()
             .map(|extent| ExtentInfo {
                 file_offset_bytes: extent.file_block * BLOCK_BYTES,
@@ -141,14 +230,32 @@ impl File {
             .collect()
     }
 
-    /// Makes the file's data and metadata durable, as `fsync` does. (In this version by a
-    /// checkpoint of the whole filesystem.)
+    /// Makes the file's data and metadata durable, as `fsync` does: what was stored through
+    /// mappings and the times of the last read and write; and on files, where nothing is durable
+    /// without a system call, everything else that was done to the filesystem as well.
     ///
     /// # Errors
     /// [`Error::Device`] when the device fails; nothing can be said then of what is durable beyond
     /// the last sync.
     pub fn sync(&self) -> Result<()> {
-        self.handle.mounted.sync()
+        if self.check_writable("sync").is_err() {
+            return Ok(());
+        }
+        self.handle.file.flush_mapped(0..u64::MAX)?;
+        self.handle.file.settle_times()?;
+        self.handle.mounted.sync_log()
+    }
+
+    /// The same without the times, as `fdatasync` does.
+    ///
+    /// # Errors
+    /// As [`File::sync`].
+    pub fn sync_data(&self) -> Result<()> {
+        if self.check_writable("sync_data").is_err() {
+            return Ok(());
+        }
+        self.handle.file.flush_mapped(0..u64::MAX)?;
+        self.handle.mounted.sync_log()
     }
 
     /// Maps part of the file, shared.
@@ -187,6 +294,10 @@ impl File {
     #[must_use]
     pub fn lock_state(&self) -> LockState {
         self.handle.file.lock_state()
+    }
+
+    pub(super) fn inode(&self) -> &Arc<Inode> {
+        self.handle.file.inode()
     }
 
     fn check_writable(&self, operation: &'static str) -> Result<()> {

@@ -1,24 +1,23 @@
 //! Making an empty filesystem on a device.
 //!
-//! Writes one inode leaf (the root directory) and, once that is durable, the superblock copies.
-//! Takes no locks: the device is not mounted.
+//! Writes a tree of one node (the root directory) and the space map, and, once they are durable,
+//! the superblock copies. Takes no locks: the device is not mounted.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use daxfs_pmem::{Device, DeviceAccess};
 
 use super::options::{ExistingImage, FormatOptions};
-use super::superblock::{read_superblock, write_superblock};
+use super::superblock::{Order, read_superblock, write_superblock};
 use crate::error::{Error, Result};
-use crate::format::geometry::{
-    BLOCK_BYTES, DATA_START_BLOCK, MAXIMUM_BLOCKS, MINIMUM_BLOCKS, ROOT_INODE, block_offset_bytes,
-    inode_leaf,
-};
+use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_BLOCKS, MINIMUM_BLOCKS, ROOT_INODE};
+use crate::format::item::StoredInode;
 use crate::format::{
-    BlockPointer, Features, InodeLeafBuilder, Label, Superblock, SuperblockState, TreeRoot,
+    DataMode, Features, FileType, ImageGeometry, ItemKind, Key, Label, Superblock, SuperblockState,
 };
-use crate::gate::Gate;
-use crate::inode::Inode;
+use crate::inode::attributes;
+use crate::metadata::{NodeCache, NodeReader, NodeWriter, Replacement, SpaceMap, Tree};
+use crate::run::Run;
 
 /// Makes an empty filesystem that fills the device's whole blocks.
 pub(super) fn make(device: &Device, options: &FormatOptions) -> Result<()> {
@@ -28,32 +27,28 @@ pub(super) fn make(device: &Device, options: &FormatOptions) -> Result<()> {
             options.label
         ),
     })?;
-    let block_count = usable_blocks(device)?;
+    let geometry = ImageGeometry::for_blocks(usable_blocks(device)?);
     if options.existing == ExistingImage::Refuse && holds_an_image(device) {
         return Err(Error::AlreadyFormatted);
     }
 
-    // The root directory has content of its own once it has names; until then, one inode leaf.
-    let gate = Gate::default();
-    let root = Inode::new_directory(ROOT_INODE, ROOT_INODE)
-        .snapshot(&gate.close())
-        .inode;
-    let mut leaf = InodeLeafBuilder::new(inode_leaf(ROOT_INODE));
-    let corrupt = |error: crate::format::FormatError| error.at_block(DATA_START_BLOCK);
-    leaf.set(&crate::format::Inode {
-        content: TreeRoot::EMPTY,
-        ..root
-    })
-    .map_err(corrupt)?;
-    let Some(leaf) = leaf.finish() else {
-        return Err(Error::UnusableDevice {
-            len_bytes: device.len_bytes(),
-            reason: "the root directory could not be stored",
-        });
+    let root_block = geometry.data_start_block;
+    let allocate = || Ok(root_block);
+    let mut writer = NodeWriter::new(device, 1, &allocate);
+    let cache = NodeCache::default();
+    let nodes = NodeReader::new(device, geometry, &cache);
+    let tree = Tree::empty().apply(&nodes, &[root_directory()], &mut writer)?;
+    let mut space = SpaceMap::new(geometry);
+    space.set(Run::new(root_block, 1));
+    let space_root = space.write(&mut writer)?.pointer;
+    let durable = match writer.fence()? {
+        Some(durable) => durable,
+        None => device.fence(device.zero(0, 0)?)?,
     };
-    let copied = device.copy(block_offset_bytes(DATA_START_BLOCK), leaf.bytes())?;
-    let durable = device.fence(copied)?;
-
+    // Positions of the log begin anywhere, so that records of an image that was here before are not
+    // taken for this one's.
+    let random = uuid::Uuid::new_v4().as_u64_pair().0;
+    let log_first_lsn = random >> 8 << 6;
     let now_ns = now_ns();
     let superblock = Superblock {
         features: Features {
@@ -63,18 +58,47 @@ pub(super) fn make(device: &Device, options: &FormatOptions) -> Result<()> {
         },
         uuid: *uuid::Uuid::new_v4().as_bytes(),
         label,
-        block_count,
+        geometry,
         generation: 1,
-        inode_table: BlockPointer::to(DATA_START_BLOCK, &leaf),
-        inode_table_level: 0,
+        root: tree.root(),
+        root_level: tree.level(),
+        tree_nodes: tree.nodes(),
+        space_root,
+        data_blocks: 0,
+        data_mode: DataMode::InPlace,
+        log_first_lsn,
+        epoch: 0,
+        hash_key: *uuid::Uuid::new_v4().as_bytes(),
         next_inode: ROOT_INODE + 1,
         live_inodes: 1,
-        allocated_blocks: 1,
         created_ns: now_ns,
         checkpointed_ns: now_ns,
         state: SuperblockState::Clean,
     };
-    write_superblock(device, &superblock, &durable)
+    write_superblock(device, &superblock, Order::FirstCopyFirst, &durable)
+}
+
+fn root_directory() -> Replacement {
+    let now = attributes::now();
+    let root = StoredInode {
+        kind: FileType::Directory,
+        mode: 0o755,
+        links: 2,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        flags: 0,
+        size_bytes: 0,
+        allocated_blocks: 0,
+        parent: ROOT_INODE,
+        accessed: now,
+        modified: now,
+        changed: now,
+        created: now,
+        xattr_bytes: 0,
+    };
+    let key = Key::new(ROOT_INODE, ItemKind::Inode, 0);
+    Replacement::put(key, root.encode().to_vec())
 }
 
 /// How many whole blocks the device has.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::SystemTime;
 
-use crate::format::InodeKind;
+use crate::format::FileType;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::inode::Inode;
 
@@ -15,13 +15,28 @@ pub enum FileKind {
     File,
     /// A directory.
     Directory,
+    /// A symbolic link.
+    SymbolicLink,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharacterDevice,
+    /// A block device.
+    BlockDevice,
 }
 
-impl From<InodeKind> for FileKind {
-    fn from(kind: InodeKind) -> Self {
+impl From<FileType> for FileKind {
+    fn from(kind: FileType) -> Self {
         match kind {
-            InodeKind::File => Self::File,
-            InodeKind::Directory => Self::Directory,
+            FileType::File => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::SymbolicLink,
+            FileType::Fifo => Self::Fifo,
+            FileType::Socket => Self::Socket,
+            FileType::CharacterDevice => Self::CharacterDevice,
+            FileType::BlockDevice => Self::BlockDevice,
         }
     }
 }
@@ -34,7 +49,7 @@ pub struct Metadata {
     pub inode: u64,
     /// What it is.
     pub kind: FileKind,
-    /// The length of a file in bytes; 0 for a directory.
+    /// The length of a file, or of where a symbolic link leads, in bytes; 0 for others.
     pub len_bytes: u64,
     /// Bytes of data blocks that a file has; holes have none.
     pub allocated_bytes: u64,
@@ -46,6 +61,10 @@ pub struct Metadata {
     pub uid: u32,
     /// The owning group.
     pub gid: u32,
+    /// The number of the device that a special file stands for.
+    pub device_number: u64,
+    /// When the content was last read, kept as Linux's `relatime` does.
+    pub accessed: SystemTime,
     /// When the content last changed.
     pub modified: SystemTime,
     /// When the content or the attributes last changed.
@@ -61,13 +80,13 @@ impl Metadata {
             inode: inode.number(),
             kind: inode.kind().into(),
             len_bytes: inode.len_bytes(),
-            allocated_bytes: inode
-                .blocks()
-                .map_or(0, |b| b.allocated_blocks() * BLOCK_BYTES),
+            allocated_bytes: inode.allocated_blocks() * BLOCK_BYTES,
             links: inode.links(),
             mode: attributes.mode,
             uid: attributes.uid,
             gid: attributes.gid,
+            device_number: inode.device_number(),
+            accessed: attributes.accessed,
             modified: attributes.modified,
             changed: attributes.changed,
             created: attributes.created,
@@ -84,6 +103,9 @@ pub struct DirectoryEntry {
     pub inode: u64,
     /// What that is.
     pub kind: FileKind,
+    /// Where it is in the directory, for as long as it has this name: a reader goes on from the
+    /// position after the last that it has seen, whatever comes and goes meanwhile.
+    pub position: u64,
 }
 
 /// Part of a file that lies in one piece on the device.
@@ -95,6 +117,15 @@ pub struct ExtentInfo {
     pub device_offset_bytes: u64,
     /// How long it is, in bytes.
     pub len_bytes: u64,
+}
+
+/// How full the log is: a checkpoint empties it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSpace {
+    /// How many bytes the log has.
+    pub capacity_bytes: u64,
+    /// How many of them hold what no checkpoint has yet.
+    pub used_bytes: u64,
 }
 
 /// How the space of a filesystem is used.

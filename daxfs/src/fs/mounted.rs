@@ -1,8 +1,9 @@
 //! A mounted filesystem, as its handles share it: the volume, the checkpointer, the open files.
 //!
 //! # Locking
-//! `open_files`: a mutex, taken inside directory operations and before the gate, never while
-//! another thread's data is waited for.
+//! `moves` (rank: before directories) is held by whoever moves names between directories.
+//! `open_files` ranks after the gate: it is held while a record that depends on it is committed,
+//! and whoever holds it begins no transaction.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +11,14 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::background::Background;
 use super::checkpoint::{Checkpointer, Stored};
-use super::options::{MountAccess, MountOptions};
+use super::open_files::OpenFiles;
+use super::options::{Checkpoints, MountAccess, MountOptions};
 use crate::dax::OpenFile;
 use crate::error::{Error, Result};
 use crate::format::SuperblockState;
-use crate::format::geometry::blocks_for_bytes;
+use crate::format::record::Record;
 use crate::inode::Inode;
 use crate::volume::{Reclaim, Volume};
 
@@ -23,11 +26,14 @@ use crate::volume::{Reclaim, Volume};
 pub(super) struct Mounted {
     pub(super) volume: Arc<Volume>,
     pub(super) options: MountOptions,
-    checkpointer: Checkpointer,
+    pub(super) moves: Mutex<()>,
+    pub(super) open_files: Mutex<OpenFiles>,
+    /// Directories and symbolic links that were read since the last sync, by number. A latch.
+    looked_at: Mutex<HashMap<u64, Arc<Inode>>>,
+    checkpointer: Arc<Checkpointer>,
+    background: Background,
     /// Unmounted in good order: there is nothing left to do when the last handle goes.
     is_finished: AtomicBool,
-    /// By inode number; an entry whose file is gone is about to be removed.
-    open_files: Mutex<HashMap<u64, Weak<OpenHandle>>>,
 }
 
 /// An open file that knows its filesystem: when the last handle goes, so does a file without names.
@@ -37,29 +43,39 @@ pub(super) struct OpenHandle {
 }
 
 impl Mounted {
-    /// Takes over what was loaded, and marks the image in use.
+    /// Takes over what was loaded; for writing, removes what an earlier mount left unfinished, and
+    /// marks the image in use.
     pub(super) fn new(
         volume: Arc<Volume>,
         options: MountOptions,
         stored: Stored,
     ) -> Result<Arc<Self>> {
-        let checkpointer = Checkpointer::new(&volume, stored);
+        let checkpointer = Arc::new(Checkpointer::new(&volume, stored));
         let mounted = Arc::new(Self {
             volume,
             options,
+            moves: Mutex::new(()),
+            open_files: Mutex::default(),
+            looked_at: Mutex::default(),
             checkpointer,
-            is_finished: AtomicBool::new(false),
-            open_files: Mutex::new(HashMap::new()),
+            background: Background::default(),
+            // Until the first checkpoint there is nothing to finish.
+            is_finished: AtomicBool::new(true),
         });
         let reclaim: Weak<dyn Reclaim> =
             Arc::downgrade(&(Arc::clone(&mounted) as Arc<dyn Reclaim>));
         mounted.volume.set_reclaim(reclaim);
         if mounted.options.access == MountAccess::ReadWrite {
-            mounted.remove_orphans();
-            mounted.remove_past_end();
-            mounted
-                .checkpointer
-                .run(&mounted.volume, SuperblockState::InUse)?;
+            // The first checkpoint begins a new epoch: only then may anything be logged.
+            mounted.checkpoint(SuperblockState::InUse)?;
+            mounted.is_finished.store(false, Ordering::Relaxed);
+            mounted.remove_orphans()?;
+            if mounted.options.checkpoints == Checkpoints::Ahead {
+                let (volume, checkpointer) = (&mounted.volume, &mounted.checkpointer);
+                mounted
+                    .background
+                    .start(Arc::clone(volume), Arc::clone(checkpointer));
+            }
         }
         Ok(mounted)
     }
@@ -73,32 +89,64 @@ impl Mounted {
         }
     }
 
-    /// Makes everything durable.
+    // ---- Durability ---------------------------------------------------------------------------
+
+    /// Makes everything up to now durable.
     pub(super) fn sync(&self) -> Result<()> {
-        self.store(SuperblockState::InUse)
+        if self.options.access == MountAccess::ReadOnly {
+            return Ok(());
+        }
+        self.flush_open_files()?;
+        self.settle_looked_at()?;
+        self.sync_log()
+    }
+
+    /// Makes what was written to the device and logged up to now durable, where that has not been
+    /// done at once.
+    pub(super) fn sync_log(&self) -> Result<()> {
+        self.volume.log.sync()
     }
 
     /// Makes everything durable and marks the image clean.
     pub(super) fn finish(&self) -> Result<()> {
-        self.store(SuperblockState::Clean)?;
+        self.background.stop();
+        if self.options.access == MountAccess::ReadWrite {
+            self.flush_open_files()?;
+            self.settle_looked_at()?;
+            self.checkpoint(SuperblockState::Clean)?;
+        }
         self.is_finished.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    fn store(&self, mark: SuperblockState) -> Result<()> {
-        if self.options.access == MountAccess::ReadOnly {
-            return Ok(());
-        }
-        let open: Vec<_> = self
-            .open_files
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
+    fn flush_open_files(&self) -> Result<()> {
+        let open = self.open_files.lock().all();
         for handle in &open {
             handle.file.flush_mapped(0..u64::MAX)?;
-            handle.file.settle_times();
+            handle.file.settle_times()?;
         }
+        Ok(())
+    }
+
+    /// Notes that a directory or a symbolic link was read. (Files know when they are closed.)
+    pub(super) fn note_looked_at(&self, inode: &Arc<Inode>) {
+        if self.options.access == MountAccess::ReadWrite && inode.note_read() {
+            let mut looked_at = self.looked_at.lock();
+            looked_at.insert(inode.number(), Arc::clone(inode));
+        }
+    }
+
+    /// Brings the times of what was read into the log, except of what is gone meanwhile.
+    fn settle_looked_at(&self) -> Result<()> {
+        let looked_at = std::mem::take(&mut *self.looked_at.lock());
+        for inode in looked_at.values() {
+            self.settle_if_named(inode)?;
+        }
+        Ok(())
+    }
+
+    /// Folds what changed into the tree, so that the log before it is free.
+    pub(super) fn checkpoint(&self, mark: SuperblockState) -> Result<()> {
         self.checkpointer.run(&self.volume, mark)
     }
 
@@ -112,100 +160,85 @@ impl Mounted {
         self.checkpointer.generation()
     }
 
+    // ---- Open files ---------------------------------------------------------------------------
+
     /// How many files are open.
     pub(super) fn open_count(&self) -> usize {
-        self.open_files
-            .lock()
-            .values()
-            .filter(|file| file.strong_count() > 0)
-            .count()
+        self.open_files.lock().count()
     }
 
-    /// Opens a file; `None` when `inode` is a directory, or has lost its last name meanwhile.
-    pub(super) fn open(self: &Arc<Self>, inode: &Arc<Inode>) -> Option<Arc<OpenHandle>> {
+    /// Opens a regular file; `None` when it has lost its last name meanwhile.
+    pub(super) fn open(self: &Arc<Self>, inode: &Arc<Inode>) -> Result<Option<Arc<OpenHandle>>> {
+        // Read before the list is locked.
+        self.volume.blocks(inode)?;
+        let number = inode.number();
         let mut open_files = self.open_files.lock();
-        let handle = open_files.get(&inode.number()).and_then(Weak::upgrade);
-        if let Some(handle) = handle.filter(|handle| Arc::ptr_eq(handle.file.inode(), inode)) {
-            return Some(handle);
+        if let Some(handle) = open_files.get(number) {
+            return Ok(Some(handle));
         }
-        if inode.links() == 0 {
-            return None;
+        if inode.links() == 0 && !inode.is_linkable() {
+            return Ok(None);
         }
         let (volume, inode) = (Arc::clone(&self.volume), Arc::clone(inode));
-        let number = inode.number();
         let file = Arc::new(OpenFile::new(volume, inode, &self.options.settings())?);
         let handle = Arc::new(OpenHandle {
             file,
             mounted: Arc::clone(self),
         });
-        open_files.insert(number, Arc::downgrade(&handle));
-        Some(handle)
-    }
-
-    /// Removes a file that has lost its last name, unless it is open: then its last handle will.
-    pub(super) fn remove_unless_open(&self, inode: &Inode) {
-        let open_files = self.open_files.lock();
-        let is_open = open_files
-            .get(&inode.number())
-            .is_some_and(|file| file.strong_count() > 0);
-        if !is_open {
-            self.remove_inode(inode);
-        }
-    }
-
-    /// Removes an inode that nothing refers to, and gives its blocks back.
-    pub(super) fn remove_inode(&self, inode: &Inode) {
-        let transaction = self.volume.gate.begin();
-        if let Some(blocks) = inode.blocks() {
-            self.volume
-                .allocator
-                .free_after_checkpoint(blocks.remove(0..u64::MAX));
-        }
-        self.volume.inodes.remove(&transaction, inode);
+        open_files.insert(number, &handle);
+        Ok(Some(handle))
     }
 
     /// Removes files that lost their last name while open, and whose filesystem then stopped.
-    fn remove_orphans(&self) {
-        for inode in self.volume.inodes.all() {
-            if inode.links() == 0 {
-                self.remove_inode(&inode);
+    fn remove_orphans(&self) -> Result<()> {
+        for number in self.volume.inodes.orphans() {
+            if let Some(inode) = self.volume.find_inode(number)? {
+                self.remove_orphan(&inode)?;
             }
         }
+        Ok(())
     }
 
-    /// Frees blocks past the end of files: a write publishes its blocks before its length, and a
-    /// checkpoint may have come between.
-    fn remove_past_end(&self) {
-        let unit = self.volume.allocator.unit_blocks();
-        for inode in self.volume.inodes.all() {
-            let Some(blocks) = inode.blocks() else {
-                continue;
-            };
-            let end = blocks_for_bytes(inode.len_bytes()).next_multiple_of(unit);
-            let transaction = self.volume.gate.begin();
-            let removed = blocks.remove(end..u64::MAX);
-            if !removed.is_empty() {
-                self.volume.mark_changed(&transaction, &inode);
-                self.volume.allocator.free_after_checkpoint(removed);
-            }
+    /// Removes an inode that has no name, unless it is open or has got one.
+    fn remove_orphan(&self, inode: &Inode) -> Result<()> {
+        self.prepare_removal(inode)?;
+        let number = inode.number();
+        let record = Record::RemoveInode { inode: number };
+        let mut transaction = self.volume.begin(record.encoded_len())?;
+        let open_files = self.open_files.lock();
+        // Two may be closing it one after the other.
+        let found = self.volume.inodes.get(number);
+        let is_there = found.is_some_and(|found| std::ptr::eq(&*found, inode));
+        if inode.links() > 0 || open_files.is_open(number) || !is_there {
+            return Ok(());
+        }
+        transaction.commit(&record)
+    }
+
+    /// Brings the last times of an inode into the log, unless it is gone or about to go: nothing
+    /// keeps it any longer.
+    fn settle_if_named(&self, inode: &Inode) -> Result<()> {
+        if !inode.has_unlogged_times() {
+            return Ok(());
+        }
+        let mut transaction = self.volume.begin_times()?;
+        let _decided = self.open_files.lock();
+        match inode.links() {
+            0 => Ok(()),
+            _ => self.volume.commit_times(&mut transaction, inode),
         }
     }
 
     /// The last handle of a file is going.
     fn close(&self, file: &OpenFile) {
         let number = file.inode().number();
-        let mut open_files = self.open_files.lock();
-        if open_files
-            .get(&number)
-            .is_some_and(|other| other.strong_count() > 0)
-        {
-            // Opened anew since the count fell to zero.
-            return;
-        }
-        open_files.remove(&number);
+        // If they cannot be logged, the last times are lost: nobody is left to be told.
+        let _ = self.settle_if_named(file.inode());
+        self.open_files.lock().remove_closed(number);
         self.volume.allocator.release_claims(number);
         if file.inode().links() == 0 {
-            self.remove_inode(file.inode());
+            // If it cannot be removed now, the next mount does it.
+            let _ = self.remove_orphan(file.inode());
         }
     }
 }
@@ -215,8 +248,12 @@ impl Reclaim for Mounted {
         self.checkpointer.reclaim(&self.volume)
     }
 
-    fn checkpoint(&self) -> Result<()> {
-        self.sync()
+    fn make_log_space(&self) -> Result<()> {
+        self.checkpoint(SuperblockState::InUse)
+    }
+
+    fn log_is_filling(&self) {
+        self.background.wake();
     }
 }
 
@@ -225,7 +262,6 @@ impl Drop for OpenHandle {
         if self.mounted.options.access == MountAccess::ReadWrite {
             // What cannot be flushed now is still in memory; a later sync reports the failure.
             let _ = self.file.flush_mapped(0..u64::MAX);
-            self.file.settle_times();
             self.mounted.close(&self.file);
         }
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::namespace::NewInode;
 use crate::dax::{EntrySizes, IoLock, MappingLock, Settings, Unmapping};
+use crate::format::FileType;
 use crate::schedule::Schedule;
 
 /// What [`Filesystem::format`](crate::Filesystem::format) does with an image that is there already.
@@ -25,6 +27,82 @@ pub struct FormatOptions {
     pub existing: ExistingImage,
 }
 
+/// Permission bits and owners of something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Permission bits; others are ignored.
+    pub mode: u16,
+    /// The owning user.
+    pub uid: u32,
+    /// The owning group. In a directory with the set-group-ID bit, that of the directory counts.
+    pub gid: u32,
+}
+
+impl CreateOptions {
+    /// A file that its owner, user 0, may write and all may read.
+    #[must_use]
+    pub fn file() -> Self {
+        Self {
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
+    /// A directory that its owner, user 0, may change and all may look into.
+    #[must_use]
+    pub fn directory() -> Self {
+        Self {
+            mode: 0o755,
+            ..Self::file()
+        }
+    }
+
+    /// A symbolic link, whose permission bits mean nothing.
+    #[must_use]
+    pub fn symbolic_link() -> Self {
+        Self {
+            mode: 0o777,
+            ..Self::file()
+        }
+    }
+
+    pub(super) fn new_inode(self, kind: FileType) -> NewInode {
+        NewInode {
+            kind,
+            mode: self.mode & 0o7777,
+            uid: self.uid,
+            gid: self.gid,
+            device_number: 0,
+            target: Vec::new(),
+        }
+    }
+}
+
+/// What a special file stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpecialFile {
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device with this number, as the system makes it of major and minor.
+    CharacterDevice(u64),
+    /// A block device with this number.
+    BlockDevice(u64),
+}
+
+impl SpecialFile {
+    pub(super) fn stored(self) -> (FileType, u64) {
+        match self {
+            Self::Fifo => (FileType::Fifo, 0),
+            Self::Socket => (FileType::Socket, 0),
+            Self::CharacterDevice(number) => (FileType::CharacterDevice, number),
+            Self::BlockDevice(number) => (FileType::BlockDevice, number),
+        }
+    }
+}
+
 /// Whether a mounted filesystem may be changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MountAccess {
@@ -33,6 +111,17 @@ pub enum MountAccess {
     ReadWrite,
     /// It may not; the device may be open read-only.
     ReadOnly,
+}
+
+/// Who makes the checkpoints that give an operation room in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Checkpoints {
+    /// A thread of the filesystem's, once the log is half full, so that nobody has to wait.
+    #[default]
+    Ahead,
+    /// Whoever finds the log full: there is no thread, and what is done to the device, and when,
+    /// follows from the operations alone. For tests, and for programs that count their threads.
+    WhenNeeded,
 }
 
 /// How to mount an image.
@@ -54,6 +143,8 @@ pub struct MountOptions {
     pub unmapping: Unmapping,
     /// How much of a file one fault may map.
     pub entry_sizes: EntrySizes,
+    /// Who makes checkpoints.
+    pub checkpoints: Checkpoints,
     /// Told of each step of faults and allocating writes; for tests that force an interleaving.
     pub schedule: Option<Arc<dyn Schedule>>,
     io_lock: IoLock,
@@ -66,6 +157,7 @@ impl Default for MountOptions {
             mapping_lock: MappingLock::Range,
             unmapping: Unmapping::default(),
             entry_sizes: EntrySizes::default(),
+            checkpoints: Checkpoints::default(),
             schedule: None,
             io_lock: IoLock::Range,
         }
@@ -129,6 +221,7 @@ impl fmt::Debug for MountOptions {
             .field("mapping_lock", &self.mapping_lock)
             .field("unmapping", &self.unmapping)
             .field("entry_sizes", &self.entry_sizes)
+            .field("checkpoints", &self.checkpoints)
             .field("scheduled", &self.schedule.is_some())
             .finish()
     }

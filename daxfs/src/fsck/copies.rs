@@ -5,8 +5,8 @@ use daxfs_pmem::Device;
 use super::issue::Issue;
 use crate::error::Error;
 use crate::format::geometry::{BLOCK_BYTES, SUPERBLOCK_BLOCKS, block_offset_bytes};
-use crate::format::superblock::newest;
-use crate::format::{Block, Superblock, SuperblockError};
+use crate::format::superblock_error::SuperblockError;
+use crate::format::{Block, Superblock};
 
 /// What the two copies gave.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) fn read(device: &Device) -> Result<Copies, Error> {
     if let [Ok(a), Ok(b)] = &copies {
         issues.extend(compare(a, b));
     }
-    match newest(copies) {
+    match Superblock::newest(copies) {
         Ok(superblock) => {
             check_length(device, &superblock)?;
             Ok(Copies {
@@ -81,8 +81,8 @@ fn read_copy(device: &Device, block: u64) -> Result<Result<Superblock, Superbloc
 
 fn check_length(device: &Device, superblock: &Superblock) -> Result<(), Error> {
     let found_bytes = device.len_bytes();
-    let expected_bytes = block_offset_bytes(superblock.block_count);
-    if found_bytes / BLOCK_BYTES < superblock.block_count {
+    let expected_bytes = block_offset_bytes(superblock.geometry.block_count);
+    if found_bytes / BLOCK_BYTES < superblock.geometry.block_count {
         return Err(Error::Truncated {
             expected_bytes,
             found_bytes,

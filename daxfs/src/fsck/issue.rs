@@ -1,85 +1,17 @@
 //! Every way an image can be wrong, and how bad each is.
 //!
 //! Plain values. Tests compare them, so a variant holds what was expected and what was found, not
-//! sentences.
+//! sentences, and names the item that is wrong so exactly that a repair finds it again.
 
-use std::fmt;
-
-use crate::format::{FormatError, InodeKind};
-
-/// How bad an issue is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Nothing is lost and the image mounts; what is left of its safety or tidiness is less.
-    Warning,
-    /// Part of the image is damaged or contradicts another part. Writing to it may do more damage.
-    Error,
-    /// The image cannot be mounted.
-    Fatal,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-            Severity::Fatal => "fatal",
-        })
-    }
-}
-
-/// A pointer tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tree {
-    /// All inodes.
-    InodeTable,
-    /// The extents of a file.
-    Extents {
-        /// The file.
-        inode: u64,
-    },
-    /// The entries of a directory.
-    Entries {
-        /// The directory.
-        inode: u64,
-    },
-}
-
-impl fmt::Display for Tree {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Tree::InodeTable => formatter.write_str("inode table"),
-            Tree::Extents { inode } => write!(formatter, "extent tree of inode {inode}"),
-            Tree::Entries { inode } => write!(formatter, "entries of directory {inode}"),
-        }
-    }
-}
-
-/// Who uses a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Owner {
-    /// A tree, as one of its blocks.
-    Metadata(Tree),
-    /// A file, for its content.
-    Data {
-        /// The file.
-        inode: u64,
-    },
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Owner::Metadata(tree) => tree.fmt(formatter),
-            Owner::Data { inode } => write!(formatter, "data of inode {inode}"),
-        }
-    }
-}
+use super::owner::{InodeKind, Owner, owners_text};
+use super::severity::Severity;
+use crate::format::FormatError;
 
 /// Something that is wrong with an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Issue {
+    // ---- Superblock ---------------------------------------------------------------------------
     /// One copy of the superblock is unusable. The image mounts from the other; the next
     /// checkpoint writes both again. A crash during a checkpoint can leave this.
     #[error("superblock copy at block {block}: {problem}")]
@@ -110,10 +42,18 @@ pub enum Issue {
         /// The generation.
         generation: u64,
     },
-    /// The superblock counts other blocks in use than there are: free space is wrong.
-    #[error("superblock: allocated_blocks is {found}, expected {expected}")]
-    AllocatedBlocksTotal {
-        /// Blocks found in use.
+    /// The superblock counts other nodes than the tree has: free space is wrong.
+    #[error("superblock: tree_nodes is {found}, expected {expected}")]
+    TreeNodes {
+        /// Nodes found.
+        expected: u64,
+        /// What the superblock says.
+        found: u64,
+    },
+    /// The superblock counts other blocks of files than there are: free space is wrong.
+    #[error("superblock: data_blocks is {found}, expected {expected}")]
+    DataBlocks {
+        /// Blocks found.
         expected: u64,
         /// What the superblock says.
         found: u64,
@@ -127,74 +67,80 @@ pub enum Issue {
         found: u64,
     },
 
-    /// A tree points outside the data area. What hangs below is lost; below the inode table's
-    /// root nothing mounts.
+    // ---- Tree ---------------------------------------------------------------------------------
+    /// The tree points outside the data area. What hangs below is lost; below the root nothing
+    /// mounts.
     #[error(
-        "{tree}: pointer to block {target}, expected 512 to {}", .block_count.saturating_sub(1)
+        "tree: pointer to block {target} at level {level}, expected {least} to {}",
+        .block_count.saturating_sub(1)
     )]
     PointerOutOfImage {
-        /// The tree.
-        tree: Tree,
         /// Where the pointer leads.
         target: u64,
+        /// The level of the node that should be there.
+        level: u16,
+        /// The first block that a node can have.
+        least: u64,
         /// The image's size in blocks.
         block_count: u64,
     },
-    /// A pointer is null where the tree must have a block. What should be there is lost.
-    #[error("{tree}: null pointer to block {index} of level {level}")]
-    NullPointer {
-        /// The tree.
-        tree: Tree,
-        /// The level of the missing block.
-        level: u16,
-        /// Its ordinal within the level.
-        index: u64,
-    },
-    /// A metadata block has the wrong checksum, or is not the block that its parent expects, or its
-    /// entries are malformed. What it holds and what hangs below is lost; without the inode
-    /// table's root nothing mounts.
-    #[error("{tree}: block {block}: {error}")]
-    BadBlock {
-        /// The tree.
-        tree: Tree,
+    /// A node has the wrong checksum, or is not the node that its parent expects, or its entries
+    /// are malformed. What it holds and what hangs below is lost; without the root nothing mounts.
+    #[error("tree: block {block} at level {level}: {error}")]
+    BadNode {
         /// The block.
         block: u64,
+        /// The level of the node that should be there.
+        level: u16,
         /// What is wrong with it.
         error: FormatError,
     },
-    /// An index block has more or fewer pointers than its tree asks for.
-    #[error("{tree}: index block {block} has {found} pointers, expected {expected}")]
-    PointerCount {
-        /// The tree.
-        tree: Tree,
-        /// The index block.
+    /// A node says that it was written by a checkpoint later than the one that refers to it.
+    #[error("tree: block {block} is of checkpoint {found}, expected {most} or earlier")]
+    NodeOfFuture {
+        /// The block.
         block: u64,
-        /// Pointers that the number of leaves asks for.
-        expected: u64,
-        /// Pointers there are.
+        /// The checkpoint that the superblock describes.
+        most: u64,
+        /// The checkpoint that the node names.
         found: u64,
     },
-    /// Blocks are used twice. A write through one owner destroys what the other has there.
-    #[error("blocks {block} to {} are used twice: {}", .block + .len_blocks - 1, list(.owners))]
-    SharedBlocks {
-        /// The first block.
-        block: u64,
-        /// How many blocks.
-        len_blocks: u64,
-        /// Who uses them or some of them; one owner alone uses them twice itself.
-        owners: Vec<Owner>,
-    },
-
-    /// A slot of the inode table holds no valid inode. The file or directory is lost.
-    #[error("inode {inode} in block {block}: {error}")]
-    MalformedInode {
-        /// The number of the inode that belongs there.
+    /// A value does not hold what its key promises. What it held is lost.
+    #[error("inode {inode}, item kind {kind}, position {position}: {error}")]
+    BadItem {
+        /// The inode it belongs to; 0 for the whole image.
         inode: u64,
-        /// The block of the inode table.
-        block: u64,
+        /// The number of its kind.
+        kind: u8,
+        /// Its position.
+        position: u64,
         /// What is wrong with it.
         error: FormatError,
     },
+    /// There are items of an inode that does not exist: what belongs to it, and no way to it.
+    #[error("inode {inode}: {items} items, but no inode (it was a {kind})")]
+    OrphanedItems {
+        /// The inode.
+        inode: u64,
+        /// How many items it has.
+        items: u64,
+        /// What it was, by its items.
+        kind: InodeKind,
+    },
+    /// An inode has an item that inodes of its kind do not have.
+    #[error("{kind} inode {inode} has an item of kind {item_kind}, position {position}")]
+    ItemOfOtherKind {
+        /// The inode.
+        inode: u64,
+        /// What it is.
+        kind: InodeKind,
+        /// The number of the item's kind.
+        item_kind: u8,
+        /// Its position.
+        position: u64,
+    },
+
+    // ---- Inodes and their content -------------------------------------------------------------
     /// An inode's number is not below the superblock's `next_inode`: a new file could take it.
     #[error("inode {inode}: number is not below next_inode {next_inode}")]
     InodeBeyondNext {
@@ -203,106 +149,133 @@ pub enum Issue {
         /// What the superblock says.
         next_inode: u64,
     },
-    /// An extent leads outside the data area. What the file has there is lost.
+    /// The extended attributes of an inode cannot be read.
+    #[error("inode {inode}: {error}")]
+    BadXattrs {
+        /// The inode.
+        inode: u64,
+        /// What is wrong with them.
+        error: FormatError,
+    },
+    /// The target of a symbolic link cannot be read. It leads nowhere.
+    #[error("symbolic link inode {inode}: {error}")]
+    BadTarget {
+        /// The inode.
+        inode: u64,
+        /// What is wrong with it.
+        error: FormatError,
+    },
+    /// A run leads outside the data area. What the file has there is lost.
     #[error(
-        "inode {inode}: extent of file block {file_block} has device blocks {device_block} to {}, \
-         expected 512 to {}",
-        .device_block + u64::from(*.len_blocks) - 1, .block_count.saturating_sub(1)
+        "inode {inode}: run of file block {file_block} has device blocks {device_block} to {}, \
+         expected {least} to {}",
+        .device_block + .len_blocks - 1, .block_count.saturating_sub(1)
     )]
-    ExtentOutOfImage {
+    RunOutOfImage {
         /// The file.
         inode: u64,
-        /// The extent's first block in the file.
+        /// The run's first block in the file.
         file_block: u64,
         /// Its first block on the device.
         device_block: u64,
         /// How many blocks.
-        len_blocks: u32,
+        len_blocks: u64,
+        /// The first block that files can have.
+        least: u64,
         /// The image's size in blocks.
         block_count: u64,
     },
-    /// An extent begins before the one before it ends: which of them holds the content is open.
-    #[error("inode {inode}: extent at file block {file_block}, expected {least} or more")]
-    ExtentOrder {
+    /// A run begins before the one before it ends: which of them holds the content is open.
+    #[error("inode {inode}: run at file block {file_block}, expected {least} or more")]
+    RunOrder {
         /// The file.
         inode: u64,
-        /// Where the extent begins in the file.
+        /// Where the run begins in the file.
         file_block: u64,
         /// Where the one before it ends.
         least: u64,
     },
-    /// An extent reaches past the end of the file. Stale bytes would appear when the file grows.
-    #[error("inode {inode}: extent ends at file block {file_end}, expected {most} or less")]
-    ExtentPastEnd {
+    /// Two adjacent runs should be one. Harmless.
+    #[error("inode {inode}: run at file block {file_block} continues the one before it")]
+    RunNotMerged {
         /// The file.
         inode: u64,
-        /// Where the extent ends in the file.
-        file_end: u64,
-        /// The file's size in blocks, rounded up.
-        most: u64,
-    },
-    /// Two adjacent extents should be one. Harmless.
-    #[error("inode {inode}: extent at file block {file_block} continues the one before it")]
-    ExtentNotMerged {
-        /// The file.
-        inode: u64,
-        /// Where the second extent begins in the file.
+        /// Where the second run begins in the file.
         file_block: u64,
     },
-    /// An inode counts other extents than it has.
-    #[error("inode {inode}: extent_count is {found}, expected {expected}")]
-    ExtentCount {
-        /// The file.
-        inode: u64,
-        /// Extents found.
-        expected: u64,
-        /// What the inode says.
-        found: u64,
-    },
-    /// An inode counts other blocks than its extents have.
+    /// An inode counts other blocks than its runs have.
     #[error("inode {inode}: allocated_blocks is {found}, expected {expected}")]
     AllocatedBlocks {
         /// The file.
         inode: u64,
-        /// Blocks of its extents.
+        /// Blocks of its runs.
         expected: u64,
         /// What the inode says.
         found: u64,
     },
 
+    // ---- Names --------------------------------------------------------------------------------
     /// There is no inode 1: nothing has a path, and nothing mounts.
     #[error("inode 1, the root directory, is missing")]
     RootMissing,
-    /// Inode 1 is a file: nothing has a path, and nothing mounts.
-    #[error("inode 1, the root directory, is a file")]
-    RootNotADirectory,
+    /// Inode 1 is no directory: nothing has a path, and nothing mounts.
+    #[error("inode 1, the root directory, is a {kind}")]
+    RootNotADirectory {
+        /// What it is.
+        kind: InodeKind,
+    },
     /// An entry names the root directory, which no directory can hold.
-    #[error("directory {directory}: an entry names the root directory")]
+    #[error("directory {directory}: the entry at {position} names the root directory")]
     RootNamed {
         /// The directory with the entry.
         directory: u64,
+        /// The position of the entry.
+        position: u64,
+    },
+    /// A name is not where its hash belongs: nobody who looks it up finds it.
+    #[error("directory {directory}: name {name:?} is at {position}, expected {least} and after")]
+    NamePosition {
+        /// The directory.
+        directory: u64,
+        /// The position of the entry.
+        position: u64,
+        /// The first position that the name could have.
+        least: u64,
+        /// The name; bytes that are not UTF-8 replaced.
+        name: String,
     },
     /// A directory has a name twice. Only one of the two can be opened.
-    #[error("directory {directory}: name {name:?} appears twice")]
+    #[error("directory {directory}: name {name:?} appears twice, again at {position}")]
     DuplicateName {
         /// The directory.
         directory: u64,
+        /// The position of the second entry.
+        position: u64,
         /// The name; bytes that are not UTF-8 replaced.
         name: String,
     },
     /// An entry names an inode that does not exist. It cannot be opened.
-    #[error("directory {directory}: an entry names inode {inode}, which does not exist")]
+    #[error(
+        "directory {directory}: the entry at {position} names inode {inode}, which does not exist"
+    )]
     DanglingEntry {
         /// The directory.
         directory: u64,
+        /// The position of the entry.
+        position: u64,
         /// The inode named.
         inode: u64,
     },
     /// An entry says another kind than the inode.
-    #[error("directory {directory}: entry of inode {inode} says {found}, expected {expected}")]
+    #[error(
+        "directory {directory}: the entry at {position} of inode {inode} says {found}, expected \
+         {expected}"
+    )]
     EntryKind {
         /// The directory.
         directory: u64,
+        /// The position of the entry.
+        position: u64,
         /// The inode named.
         inode: u64,
         /// What the inode is.
@@ -310,9 +283,10 @@ pub enum Issue {
         /// What the entry says.
         found: InodeKind,
     },
-    /// No entry names an inode. It has no path; its space is not given back.
+    /// No entry names an inode, and it is not listed for removal. It has no path; its space is not
+    /// given back.
     #[error("{kind} inode {inode}: no directory entry names it")]
-    Orphan {
+    Unnamed {
         /// The inode.
         inode: u64,
         /// What it is.
@@ -349,29 +323,176 @@ pub enum Issue {
     LinkCount {
         /// The inode.
         inode: u64,
-        /// Entries that name a file; 2 and the subdirectories for a directory.
+        /// Entries that name it; 2 and the subdirectories for a directory.
         expected: u64,
         /// What the inode says.
         found: u64,
     },
-}
+    /// An inode is listed for removal and does not exist. The image does not mount for writing.
+    #[error("orphan list: inode {inode} does not exist")]
+    OrphanMissing {
+        /// The inode.
+        inode: u64,
+    },
+    /// An inode is listed for removal and has names: the next mount removes what the names need.
+    #[error("orphan list: inode {inode} has {names} names, expected 0")]
+    OrphanNamed {
+        /// The inode.
+        inode: u64,
+        /// Entries that name it.
+        names: u64,
+    },
 
-fn list(owners: &[Owner]) -> String {
-    owners
-        .iter()
-        .map(Owner::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    // ---- Blocks -------------------------------------------------------------------------------
+    /// Blocks are used twice without being marked as shared by all who use them. A write through
+    /// one owner destroys what the other has there.
+    #[error(
+        "blocks {block} to {} are used twice: {}", .block + .len_blocks - 1, owners_text(.owners)
+    )]
+    UsedTwice {
+        /// The first block.
+        block: u64,
+        /// How many blocks.
+        len_blocks: u64,
+        /// Who uses them, up to eight; one owner alone uses them twice itself.
+        owners: Vec<Owner>,
+    },
+    /// The owners of shared blocks are counted wrong. With too few, a block is given away while
+    /// somebody still has it.
+    #[error(
+        "blocks {block} to {}: {found} owners counted, expected {expected}",
+        .block + .len_blocks - 1
+    )]
+    SharedCount {
+        /// The first block.
+        block: u64,
+        /// How many blocks.
+        len_blocks: u64,
+        /// File blocks that refer to each.
+        expected: u64,
+        /// What is counted; 1 when nothing is.
+        found: u64,
+    },
+    /// Two counts are about the same blocks.
+    #[error("shared blocks from {block} on: another count goes up to {}", .end - 1)]
+    SharedOverlap {
+        /// Where the second count begins.
+        block: u64,
+        /// Where the first ends.
+        end: u64,
+    },
+
+    // ---- Space map ----------------------------------------------------------------------------
+    /// A block of the space map is damaged. Which blocks are free there is lost, and the image does
+    /// not mount.
+    #[error("space map: block {block}, level {level}, index {index}: {error}")]
+    BadSpaceBlock {
+        /// The block.
+        block: u64,
+        /// Its level.
+        level: u16,
+        /// Its ordinal within the level.
+        index: u64,
+        /// What is wrong with it.
+        error: FormatError,
+    },
+    /// The superblock counts other blocks in use than the space map has. The image does not mount.
+    #[error("superblock: {found} blocks in use, the space map has {expected}")]
+    SpaceTotal {
+        /// Blocks that the space map has.
+        expected: u64,
+        /// What the superblock says.
+        found: u64,
+    },
+    /// Blocks in use are free by the space map: what is written next may go over them.
+    #[error("space map: {blocks} blocks in use are marked free, the first is {first_block}")]
+    UsedButFree {
+        /// The first of them.
+        first_block: u64,
+        /// How many.
+        blocks: u64,
+    },
+    /// Blocks that nobody uses are in use by the space map. Their space is lost, nothing else.
+    #[error("space map: {blocks} unused blocks are marked used, the first is {first_block}")]
+    Leaked {
+        /// The first of them.
+        first_block: u64,
+        /// How many.
+        blocks: u64,
+    },
+
+    // ---- Log ----------------------------------------------------------------------------------
+    /// The log begins where none can. The image does not mount.
+    #[error("log: begins at {lsn}, expected less than 2^63")]
+    LogPosition {
+        /// Where the superblock says that it begins.
+        lsn: u64,
+    },
+    /// The log ends before a place up to which it was durable. What was acknowledged after that is
+    /// lost, and the image does not mount.
+    #[error(
+        "log: no valid record at {lsn}, but {proof_lsn} says all before {durable_lsn} is durable"
+    )]
+    LogCut {
+        /// Where the log ends.
+        lsn: u64,
+        /// Where the record lies that knows better.
+        proof_lsn: u64,
+        /// What it knows.
+        durable_lsn: u64,
+    },
+    /// A record is of a later mount than the superblock knows of: the superblock is not the newest,
+    /// and the next mount would take its number, and the record for one of its own.
+    #[error("log: record at {lsn} is of mount {found}, expected {most} or earlier")]
+    RecordOfFuture {
+        /// Where it lies.
+        lsn: u64,
+        /// The mount that the superblock knows of.
+        most: u64,
+        /// The mount that the record names.
+        found: u64,
+    },
+    /// A record is whole and holds what none may hold. The image does not mount.
+    #[error("log: record at {lsn}: {error}")]
+    BadRecord {
+        /// Where it lies.
+        lsn: u64,
+        /// What is wrong with it.
+        error: FormatError,
+    },
+    /// A record speaks of what is not there. The image does not mount.
+    #[error("log: record at {lsn} does not apply: {problem}")]
+    RecordDoesNotApply {
+        /// Where it lies.
+        lsn: u64,
+        /// What it asks for.
+        problem: String,
+    },
+    /// The checkpoint is right there, and the log makes it wrong.
+    #[error("after the log: {issue}")]
+    AfterReplay {
+        /// What is wrong after the log was applied.
+        issue: Box<Issue>,
+    },
 }
 
 impl Issue {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Issue::SuperblockCopy { .. } | Issue::ExtentNotMerged { .. } => Severity::Warning,
-            Issue::NoSuperblock { .. } | Issue::RootMissing | Issue::RootNotADirectory => {
-                Severity::Fatal
+            Issue::SuperblockCopy { .. } | Issue::RunNotMerged { .. } | Issue::Leaked { .. } => {
+                Severity::Warning
             }
+            Issue::NoSuperblock { .. }
+            | Issue::RootMissing
+            | Issue::RootNotADirectory { .. }
+            | Issue::BadSpaceBlock { .. }
+            | Issue::SpaceTotal { .. }
+            | Issue::LogPosition { .. }
+            | Issue::LogCut { .. }
+            | Issue::BadRecord { .. }
+            | Issue::RecordDoesNotApply { .. } => Severity::Fatal,
+            Issue::AfterReplay { issue } => issue.severity(),
             _ => Severity::Error,
         }
     }

@@ -1,25 +1,32 @@
-//! Stage 2: links, parents and paths. Needs every inode and every entry, so it follows the scan.
+//! Links, parents and paths. Needs every inode and every entry, so it follows the scan.
 //!
 //! Works on two sorted lists, inodes by number and references by the inode they name, in memory:
-//! nothing is read from the device.
+//! nothing is read from the device. Takes no locks.
 
 use std::collections::VecDeque;
 
-use super::content::Reference;
 use super::issue::Issue;
+use super::owner::InodeKind;
 use super::progress::{Progress, Stage};
-use super::scan::{InodeRecord, Scan};
-use crate::format::InodeKind;
+use super::scan::{InodeRecord, Reference, Scan};
+use crate::format::FileType;
 use crate::format::geometry::ROOT_INODE;
 
 /// Checks the namespace that `scan` found.
 pub(super) fn check(scan: &Scan, progress: &dyn Progress) -> Vec<Issue> {
     progress.begin(Stage::Namespace, scan.inodes.len() as u64);
-    let mut namespace = Namespace::new(&scan.inodes, &scan.references);
-    namespace.check_entries();
+    let mut namespace = Namespace {
+        inodes: &scan.inodes,
+        orphans: &scan.orphans,
+        by_inode: Vec::new(),
+        subdirectories: vec![0; scan.inodes.len()],
+        issues: Vec::new(),
+    };
+    namespace.check_entries(&scan.references);
     namespace.check_root();
-    for position in 0..scan.inodes.len() {
-        namespace.check_inode(position);
+    namespace.check_orphans();
+    for at in 0..scan.inodes.len() {
+        namespace.check_inode(at);
         progress.advance(1);
     }
     namespace.check_reachability();
@@ -28,117 +35,123 @@ pub(super) fn check(scan: &Scan, progress: &dyn Progress) -> Vec<Issue> {
 
 struct Namespace<'a> {
     inodes: &'a [InodeRecord],
-    /// Entries that name an inode there is, sorted by that inode and then by directory.
+    orphans: &'a [u64],
+    /// Entries that name an inode there is, sorted by that inode, then directory and position.
     by_inode: Vec<Reference>,
-    /// Subdirectories of each inode, by its position in `inodes`.
+    /// Subdirectories of each inode, in the order of `inodes`.
     subdirectories: Vec<u64>,
     issues: Vec<Issue>,
-    all: &'a [Reference],
 }
 
-impl<'a> Namespace<'a> {
-    fn new(inodes: &'a [InodeRecord], all: &'a [Reference]) -> Self {
-        let subdirectories = vec![0; inodes.len()];
-        Self {
-            inodes,
-            by_inode: Vec::new(),
-            subdirectories,
-            issues: Vec::new(),
-            all,
-        }
-    }
-
-    fn position(&self, inode: u64) -> Option<usize> {
+impl Namespace<'_> {
+    fn find(&self, inode: u64) -> Option<usize> {
         self.inodes
             .binary_search_by_key(&inode, |record| record.number)
             .ok()
     }
 
-    /// Each entry names an inode there is, and says its kind.
-    fn check_entries(&mut self) {
-        for reference in self.all {
+    fn is_orphan(&self, inode: u64) -> bool {
+        self.orphans.binary_search(&inode).is_ok()
+    }
+
+    /// Each entry names an inode there is, and says its kind. What names the root is no name.
+    fn check_entries(&mut self, all: &[Reference]) {
+        for reference in all {
             let &Reference {
                 inode,
                 directory,
-                says_directory,
+                position,
+                kind,
             } = reference;
-            let Some(position) = self.position(inode) else {
-                self.issues.push(Issue::DanglingEntry { directory, inode });
+            let Some(at) = self.find(inode) else {
+                self.issues.push(Issue::DanglingEntry {
+                    directory,
+                    position,
+                    inode,
+                });
                 continue;
             };
-            let expected = self.inodes[position].kind;
-            let found = if says_directory {
-                InodeKind::Directory
-            } else {
-                InodeKind::File
-            };
-            if expected != found {
+            if inode == ROOT_INODE {
+                self.issues.push(Issue::RootNamed {
+                    directory,
+                    position,
+                });
+                continue;
+            }
+            let expected = self.inodes[at].kind;
+            if expected != kind {
                 self.issues.push(Issue::EntryKind {
                     directory,
+                    position,
                     inode,
-                    expected,
-                    found,
+                    expected: InodeKind::of(expected),
+                    found: InodeKind::of(kind),
                 });
             }
             self.by_inode.push(*reference);
-            if expected == InodeKind::Directory
-                && inode != ROOT_INODE
-                && let Some(holder) = self.position(directory)
+            if expected == FileType::Directory
+                && let Some(holder) = self.find(directory)
             {
                 self.subdirectories[holder] += 1;
             }
         }
-        self.by_inode.sort_unstable();
+        self.by_inode
+            .sort_unstable_by_key(|r| (r.inode, r.directory, r.position));
     }
 
     fn check_root(&mut self) {
-        match self
-            .position(ROOT_INODE)
-            .map(|position| self.inodes[position].kind)
-        {
+        match self.find(ROOT_INODE).map(|at| self.inodes[at].kind) {
             None => self.issues.push(Issue::RootMissing),
-            Some(InodeKind::File) => self.issues.push(Issue::RootNotADirectory),
-            Some(InodeKind::Directory) => {}
+            Some(FileType::Directory) => {}
+            Some(kind) => self.issues.push(Issue::RootNotADirectory {
+                kind: InodeKind::of(kind),
+            }),
+        }
+    }
+
+    /// Whatever is to be removed exists and has no name.
+    fn check_orphans(&mut self) {
+        for inode in self.orphans.iter().copied() {
+            let names = self.named_by(inode).len() as u64;
+            if self.find(inode).is_none() {
+                self.issues.push(Issue::OrphanMissing { inode });
+            } else if names > 0 {
+                self.issues.push(Issue::OrphanNamed { inode, names });
+            }
         }
     }
 
     /// The entries that name `inode`.
     fn named_by(&self, inode: u64) -> &[Reference] {
-        let start = self
-            .by_inode
-            .partition_point(|reference| reference.inode < inode);
-        let len = self.by_inode[start..].partition_point(|reference| reference.inode == inode);
+        let start = self.by_inode.partition_point(|r| r.inode < inode);
+        let len = self.by_inode[start..].partition_point(|r| r.inode == inode);
         &self.by_inode[start..start + len]
     }
 
     /// The inode is named as often as it says, and a directory knows who names it.
-    fn check_inode(&mut self, position: usize) {
+    fn check_inode(&mut self, at: usize) {
         let InodeRecord {
             number: inode,
             kind,
             links,
             parent,
-        } = self.inodes[position];
-        let holders = self
-            .named_by(inode)
-            .iter()
-            .map(|reference| reference.directory);
+        } = self.inodes[at];
+        let holders = self.named_by(inode).iter().map(|r| r.directory);
         let holders = holders.collect::<Vec<_>>();
-        if inode == ROOT_INODE {
-            let named = holders.iter().map(|directory| Issue::RootNamed {
-                directory: *directory,
+        let is_nameless = holders.is_empty() && inode != ROOT_INODE;
+        if is_nameless && !self.is_orphan(inode) {
+            self.issues.push(Issue::Unnamed {
+                inode,
+                kind: InodeKind::of(kind),
             });
-            self.issues.extend(named);
-        } else if holders.is_empty() {
-            self.issues.push(Issue::Orphan { inode, kind });
             return;
         }
         let expected = match kind {
-            InodeKind::File => holders.len() as u64,
-            InodeKind::Directory => {
+            FileType::Directory if !is_nameless => {
                 self.check_parent(inode, parent, &holders);
-                2 + self.subdirectories[position]
+                2 + self.subdirectories[at]
             }
+            _ => holders.len() as u64,
         };
         if u64::from(links) != expected {
             self.issues.push(Issue::LinkCount {
@@ -158,10 +171,11 @@ impl<'a> Namespace<'a> {
             [first, ..] => *first,
             [] => return,
         };
-        if inode != ROOT_INODE && holders.len() > 1 {
-            let entries = holders.len() as u64;
-            self.issues
-                .push(Issue::DirectoryNamedTwice { inode, entries });
+        if holders.len() > 1 {
+            self.issues.push(Issue::DirectoryNamedTwice {
+                inode,
+                entries: holders.len() as u64,
+            });
         }
         if parent != expected {
             self.issues.push(Issue::Parent {
@@ -175,29 +189,22 @@ impl<'a> Namespace<'a> {
     /// Every directory with a name is below the root. Files need no check: the directory that
     /// names them has been reported.
     fn check_reachability(&mut self) {
-        let Some(root) = self.position(ROOT_INODE) else {
+        let Some(root) = self.find(ROOT_INODE) else {
             return;
         };
-        let mut by_directory = self
-            .by_inode
-            .iter()
-            .filter_map(|reference| {
-                let (from, to) = (
-                    self.position(reference.directory)?,
-                    self.position(reference.inode)?,
-                );
-                (self.inodes[to].kind == InodeKind::Directory).then_some((from, to))
-            })
-            .collect::<Vec<_>>();
-        by_directory.sort_unstable();
+        let edge = |reference: &Reference| {
+            let from = self.find(reference.directory)?;
+            let to = self.find(reference.inode)?;
+            (self.inodes[to].kind == FileType::Directory).then_some((from, to))
+        };
+        let mut edges = self.by_inode.iter().filter_map(edge).collect::<Vec<_>>();
+        edges.sort_unstable();
         let mut reached = vec![false; self.inodes.len()];
         reached[root] = true;
         let mut queue = VecDeque::from([root]);
-        while let Some(position) = queue.pop_front() {
-            let start = by_directory.partition_point(|(from, _)| *from < position);
-            let below = by_directory[start..]
-                .iter()
-                .take_while(|(from, _)| *from == position);
+        while let Some(at) = queue.pop_front() {
+            let start = edges.partition_point(|(from, _)| *from < at);
+            let below = edges[start..].iter().take_while(|(from, _)| *from == at);
             for (_, to) in below {
                 if !std::mem::replace(&mut reached[*to], true) {
                     queue.push_back(*to);
@@ -206,8 +213,8 @@ impl<'a> Namespace<'a> {
         }
         for (record, reached) in self.inodes.iter().zip(reached) {
             let inode = record.number;
-            let is_directory = record.kind == InodeKind::Directory;
-            // Without any name it is an orphan, which was reported.
+            let is_directory = record.kind == FileType::Directory;
+            // Without any name it was reported, or is to be removed.
             if is_directory && !reached && !self.named_by(inode).is_empty() {
                 self.issues.push(Issue::Unreachable { inode });
             }

@@ -2,179 +2,64 @@
 //!
 //! Claims come from many threads at once. Setting a bit tells whether it was set before, so of two
 //! claims of one block exactly one finds it taken, whichever comes first; the block then has its
-//! bit in `shared`. Who the owners are is found by a second scan, in which nothing is claimed and
-//! each owner of a shared block is noted ([`Ownership::begin_attribution`]): the same list whatever
-//! the order.
+//! bit in `twice`. Who the owners are is found by a second look at all claims ([`shares`]), the
+//! same list whatever the order.
 //!
-//! All operations are Relaxed: each bit is a fact by itself, and the bits are read only after the
-//! scan has joined its threads.
+//! [`shares`]: super::shared::shares
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use super::bits::Bits;
+use super::owner::Owner;
 
-use super::issue::{Issue, Owner};
-use crate::format::geometry::DATA_START_BLOCK;
-
-const BITS: u64 = u64::BITS as u64;
-
-/// Claims stop being followed when they add up to this many times the image: a sane image has at
-/// most one claim a block, and one that was made to waste our time is known to be bad by then.
-const CLAIM_LIMIT: u64 = 4;
-
-/// Blocks that are shared, and one of their owners.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Share {
-    block: u64,
-    end: u64,
-    owner: Owner,
-}
+/// Claims stop being followed when they add up to this many times the image: that many are made
+/// only to waste time.
+const CLAIM_LIMIT: u64 = 64;
 
 /// Which blocks of an image are in use.
 #[derive(Debug)]
 pub(super) struct Ownership {
     block_count: u64,
     claimed: AtomicU64,
-    used: Vec<AtomicU64>,
-    shared: Vec<AtomicU64>,
-    /// `Some` while owners of shared blocks are being noted.
-    shares: Option<Mutex<Vec<Share>>>,
+    /// Blocks in use.
+    pub(super) used: Bits,
+    /// Blocks in use by nodes.
+    pub(super) nodes: Bits,
+    /// Blocks in use more than once.
+    pub(super) twice: Bits,
 }
 
 impl Ownership {
     /// All of an image's `block_count` blocks unused.
     pub(super) fn new(block_count: u64) -> Self {
-        let words = block_count.div_ceil(BITS) as usize;
-        let zeroes = || {
-            std::iter::repeat_with(AtomicU64::default)
-                .take(words)
-                .collect()
-        };
-        let claimed = AtomicU64::new(0);
         Self {
             block_count,
-            claimed,
-            used: zeroes(),
-            shared: zeroes(),
-            shares: None,
+            claimed: AtomicU64::new(0),
+            used: Bits::new(block_count),
+            nodes: Bits::new(block_count),
+            twice: Bits::new(block_count),
         }
     }
 
     /// Notes that `owner` uses the blocks of `range`, all of them within the image.
     pub(super) fn claim(&self, range: Range<u64>, owner: Owner) {
         let len_blocks = range.end.saturating_sub(range.start);
+        // Relaxed: a limit, not a count that anything depends on.
         let before = self.claimed.fetch_add(len_blocks, Ordering::Relaxed);
         if before / CLAIM_LIMIT > self.block_count {
             return;
         }
-        match &self.shares {
-            None => self.mark(range),
-            Some(shares) => self.note_shared(range, owner, shares),
+        if owner == Owner::Tree {
+            self.nodes.set(range.clone(), |_, _| {});
         }
+        let twice = &self.twice;
+        self.used
+            .set(range, |word, mask| twice.set_word(word, mask));
     }
 
-    fn mark(&self, range: Range<u64>) {
-        for (word, mask) in masks(range) {
-            let Some(used) = self.used.get(word) else {
-                return;
-            };
-            let taken = used.fetch_or(mask, Ordering::Relaxed) & mask;
-            if taken != 0
-                && let Some(shared) = self.shared.get(word)
-            {
-                shared.fetch_or(taken, Ordering::Relaxed);
-            }
-        }
+    /// Blocks in use by files and by nothing else, each counted once.
+    pub(super) fn data_blocks(&self) -> u64 {
+        self.used.count() - self.nodes.count()
     }
-
-    fn note_shared(&self, range: Range<u64>, owner: Owner, shares: &Mutex<Vec<Share>>) {
-        let mut found: Option<Range<u64>> = None;
-        for (word, mask) in masks(range) {
-            let Some(shared) = self.shared.get(word) else {
-                break;
-            };
-            let bits = shared.load(Ordering::Relaxed) & mask;
-            if bits == 0 {
-                continue;
-            }
-            let base = word as u64 * BITS;
-            let first = base + u64::from(bits.trailing_zeros());
-            let end = base + BITS - u64::from(bits.leading_zeros());
-            // Shared blocks of one extent are reported as one range, with what lies between.
-            found = Some(found.map_or(first, |range| range.start)..end);
-        }
-        if let Some(Range { start: block, end }) = found {
-            shares.lock().push(Share { block, end, owner });
-        }
-    }
-
-    /// Whether any block is used twice.
-    pub(super) fn has_shared(&self) -> bool {
-        self.shared
-            .iter()
-            .any(|word| word.load(Ordering::Relaxed) != 0)
-    }
-
-    /// From now on claims are not marked: those of shared blocks are noted with their owner.
-    pub(super) fn begin_attribution(&mut self) {
-        self.claimed = AtomicU64::new(0);
-        self.shares = Some(Mutex::new(Vec::new()));
-    }
-
-    /// The shared blocks with the owners noted since [`Ownership::begin_attribution`].
-    pub(super) fn shared_issues(&mut self) -> Vec<Issue> {
-        let mut shares = self
-            .shares
-            .take()
-            .map(Mutex::into_inner)
-            .unwrap_or_default();
-        shares.sort_unstable();
-        let mut issues = Vec::new();
-        let mut rest = shares.as_slice();
-        while let Some(first) = rest.first() {
-            let mut end = first.end;
-            let mut len = 1;
-            while let Some(next) = rest.get(len).filter(|next| next.block < end) {
-                end = end.max(next.end);
-                len += 1;
-            }
-            let (group, after) = rest.split_at(len);
-            let mut owners = group.iter().map(|share| share.owner).collect::<Vec<_>>();
-            owners.sort_unstable();
-            owners.dedup();
-            let len_blocks = end - first.block;
-            issues.push(Issue::SharedBlocks {
-                block: first.block,
-                len_blocks,
-                owners,
-            });
-            rest = after;
-        }
-        issues
-    }
-
-    /// Blocks of the data area that nothing uses.
-    pub(super) fn free_blocks(&self) -> u64 {
-        let used = self
-            .used
-            .iter()
-            .map(|word| word.load(Ordering::Relaxed).count_ones());
-        let used = used.map(u64::from).sum::<u64>();
-        self.block_count
-            .saturating_sub(DATA_START_BLOCK)
-            .saturating_sub(used)
-    }
-}
-
-/// The words of the bitmap that `range` touches, each with its bits.
-fn masks(range: Range<u64>) -> impl Iterator<Item = (usize, u64)> {
-    let words = range.start / BITS..range.end.div_ceil(BITS);
-    words.map(move |word| {
-        let base = word * BITS;
-        let first = range.start.max(base) - base;
-        // At least 1: the range reaches into this word, and at most 64.
-        let len = range.end.min(base + BITS) - base - first;
-        (word as usize, (u64::MAX >> (BITS - len)) << first)
-    })
 }

@@ -4,15 +4,22 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Inodes and their contents; counted in blocks of the inode table.
-    Inodes,
-    /// The same again, to find all owners of blocks that are used twice.
+    /// The nodes of the metadata tree; counted in leaves.
+    Tree,
+    /// Inodes and their contents; counted in leaves.
+    Items,
+    /// Owners of blocks that are used more than once; counted in leaves.
     SharedBlocks,
     /// Links, parents and paths; counted in inodes.
     Namespace,
+    /// A search for lost leaves, in a repair; counted in blocks of the data area.
+    Salvage,
+    /// Writing the repaired metadata; counted in leaves.
+    Write,
 }
 
-/// Told how far a check is. Called from several threads at once.
+/// Told how far a check is. Called from several threads at once. Stages may come again: once more
+/// for the state after the log, and for each pass of a repair.
 pub trait Progress: Sync {
     /// A stage begins; it has `total` steps.
     fn begin(&self, stage: Stage, total: u64);

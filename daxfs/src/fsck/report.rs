@@ -1,10 +1,11 @@
 //! The result of a check: the issues, and what was counted on the way.
 
-use super::issue::{Issue, Severity};
+use super::issue::Issue;
+use super::severity::Severity;
 use crate::format::{Superblock, SuperblockState};
 
 /// Whether the image was unmounted in good order. Not an issue: an image that was not is
-/// consistent all the same, as of its last checkpoint.
+/// consistent all the same, as of its last checkpoint and its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Unmounted; the last checkpoint holds everything.
@@ -31,17 +32,19 @@ pub struct Report {
     pub label: String,
     /// The image's size in blocks of 4 KiB.
     pub block_count: u64,
-    /// Valid inodes.
+    /// Records in the log that the next mount replays.
+    pub log_records: u64,
+    /// Valid inodes of the checkpoint.
     pub inodes: u64,
     /// Directories among them.
     pub directories: u64,
-    /// Files among them.
+    /// All others.
     pub files: u64,
-    /// Extents of all files.
+    /// Runs of blocks of all files; one ends at every 2 MiB.
     pub extents: u64,
-    /// Blocks of those extents.
+    /// Blocks of files, each counted once.
     pub data_blocks: u64,
-    /// Blocks of the inode table, of extent trees and of directories.
+    /// Nodes of the metadata tree.
     pub metadata_blocks: u64,
     /// Blocks of the data area that nothing uses.
     pub free_blocks: u64,
@@ -58,14 +61,8 @@ impl Report {
             generation: superblock.generation,
             uuid: superblock.uuid,
             label: superblock.label.as_str().to_owned(),
-            block_count: superblock.block_count,
-            inodes: 0,
-            directories: 0,
-            files: 0,
-            extents: 0,
-            data_blocks: 0,
-            metadata_blocks: 0,
-            free_blocks: 0,
+            block_count: superblock.geometry.block_count,
+            ..Self::without_superblock(Vec::new())
         }
     }
 
@@ -77,6 +74,7 @@ impl Report {
             uuid: [0; 16],
             label: String::new(),
             block_count: 0,
+            log_records: 0,
             inodes: 0,
             directories: 0,
             files: 0,

@@ -1,177 +1,123 @@
-//! Stage 1: all inodes and their contents, one leaf of the inode table after the other, in
-//! parallel. Results are joined in the order of the leaves, so every run gives the same report.
+//! All items of a state, decoded in parallel and put together in order.
+//!
+//! Parts are decoded some thousands at a time, so that no more than that many leaves are in memory
+//! at once whatever the size of the image. Results are joined in the order of the keys, so every
+//! run gives the same report. Takes no locks.
 
 use rayon::prelude::*;
 
-use super::content::{self, Reference};
-use super::issue::{Issue, Tree};
+use super::facts::{self, Fact, Facts};
+use super::inode::Assembly;
+use super::issue::Issue;
+use super::items::Items;
+use super::ownership::Ownership;
 use super::progress::{Progress, Stage};
-use super::tree::{Findings, Image, LeafPointer};
 use crate::error::Error;
-use crate::format::geometry::{INODES_PER_LEAF, inode_table_leaves};
-use crate::format::{Inode, InodeKind, InodeLeaf, Structure, Superblock, TreeRoot};
+use crate::format::FileType;
+use crate::format::item::StoredSharedRun;
 
-/// What stage 2 needs of an inode.
+/// Parts that are in memory at once.
+const WINDOW_PARTS: usize = 2048;
+
+/// What the check of names needs of an inode.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InodeRecord {
     pub(super) number: u64,
-    pub(super) kind: InodeKind,
+    pub(super) kind: FileType,
     pub(super) links: u32,
     pub(super) parent: u64,
 }
 
-/// What was counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) extents: u64,
-    pub(super) data_blocks: u64,
-    pub(super) metadata_blocks: u64,
-    unread: u64,
+/// An entry of a directory, without its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reference {
+    /// The inode named.
+    pub(super) inode: u64,
+    /// The directory with the entry.
+    pub(super) directory: u64,
+    /// The position of the entry.
+    pub(super) position: u64,
+    /// What the entry says that the inode is.
+    pub(super) kind: FileType,
 }
 
-/// All that a scan of the inodes found.
+/// All that a scan found.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// What is wrong.
     pub(super) issues: Vec<Issue>,
     /// The valid inodes, by number.
     pub(super) inodes: Vec<InodeRecord>,
-    /// The entries of all directories, by directory.
+    /// The entries of all directories, by directory and position.
     pub(super) references: Vec<Reference>,
-    /// What was counted.
-    pub(super) counts: Counts,
+    /// The inodes that are to be removed, by number.
+    pub(super) orphans: Vec<u64>,
+    /// The counts of owners, by block.
+    pub(super) shared: Vec<StoredSharedRun>,
+    /// Runs of all files.
+    pub(super) runs: u64,
 }
 
-impl Scan {
-    /// Whether part of the image could not be read, so that counts are not whole.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.counts.unread > 0
-    }
-
-    fn absorb(&mut self, mut findings: Findings) {
-        self.issues.append(&mut findings.issues);
-        self.counts.metadata_blocks += findings.metadata_blocks;
-        self.counts.unread += findings.unread;
-    }
-
-    fn append(&mut self, mut other: Scan) {
-        self.issues.append(&mut other.issues);
-        self.inodes.append(&mut other.inodes);
-        self.references.append(&mut other.references);
-        self.counts.extents += other.counts.extents;
-        // Overlapping extents of a damaged image can add up to anything.
-        self.counts.data_blocks = self
-            .counts
-            .data_blocks
-            .saturating_add(other.counts.data_blocks);
-        self.counts.metadata_blocks += other.counts.metadata_blocks;
-        self.counts.unread += other.counts.unread;
-    }
-}
-
-/// Scans all inodes.
+/// Scans all items, and claims the blocks of their runs.
 ///
 /// # Errors
 /// Only when the device cannot be read.
 pub(super) fn scan(
-    image: &Image<'_>,
-    superblock: &Superblock,
-    stage: Stage,
+    items: &Items<'_>,
+    ownership: &Ownership,
     progress: &dyn Progress,
 ) -> Result<Scan, Error> {
     let mut scan = Scan::default();
-    let mut findings = Findings::default();
-    let root = TreeRoot {
-        pointer: superblock.inode_table,
-        level: superblock.inode_table_level,
-        // Bounded when the superblock was decoded.
-        leaves: inode_table_leaves(superblock.next_inode) as u32,
-    };
-    let leaves = image.leaves(Tree::InodeTable, root, &mut findings)?;
-    scan.absorb(findings);
-    progress.begin(stage, leaves.len() as u64);
-    let scans = leaves
-        .into_par_iter()
-        .map(|leaf| {
-            let scan = scan_leaf(image, leaf, superblock.next_inode);
+    let mut current: Option<Assembly> = None;
+    let parts = items.parts();
+    progress.begin(Stage::Items, parts as u64);
+    for start in (0..parts).step_by(WINDOW_PARTS) {
+        let window = start..parts.min(start + WINDOW_PARTS);
+        let decoded = window.into_par_iter().map(|part| {
+            let facts = facts::of_part(items, part, ownership);
             progress.advance(1);
-            scan
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    scans.into_iter().for_each(|leaf| scan.append(leaf));
-    Ok(scan)
-}
-
-fn scan_leaf(image: &Image<'_>, leaf: LeafPointer, next_inode: u64) -> Result<Scan, Error> {
-    let mut scan = Scan::default();
-    let mut findings = Findings::default();
-    let tree = Tree::InodeTable;
-    let block_number = leaf.pointer.block;
-    if let Some(block) = image.read(tree, leaf.pointer, Structure::InodeLeaf, &mut findings)? {
-        match InodeLeaf::parse(&block, leaf.index) {
-            Ok(inodes) => {
-                for slot in 0..INODES_PER_LEAF {
-                    let number = leaf.index.saturating_mul(INODES_PER_LEAF as u64) + slot as u64;
-                    match inodes.slot(slot) {
-                        Ok(None) => {}
-                        Ok(Some(inode)) => scan.inode(image, &inode, next_inode, &mut findings)?,
-                        Err(error) => findings.lost(Issue::MalformedInode {
-                            inode: number,
-                            block: block_number,
-                            error,
-                        }),
-                    }
-                }
-            }
-            Err(error) => findings.lost(Issue::BadBlock {
-                tree,
-                block: block_number,
-                error,
-            }),
+            facts
+        });
+        let decoded = decoded.collect::<Result<Vec<Facts>, Error>>()?;
+        for Facts { facts, issues } in decoded {
+            scan.issues.extend(issues);
+            facts
+                .into_iter()
+                .for_each(|fact| scan.add(fact, &mut current));
         }
     }
-    scan.absorb(findings);
+    scan.finish(&mut current);
     Ok(scan)
 }
 
 impl Scan {
-    /// Checks one inode and what it holds.
-    fn inode(
-        &mut self,
-        image: &Image<'_>,
-        inode: &Inode,
-        next_inode: u64,
-        findings: &mut Findings,
-    ) -> Result<(), Error> {
-        let &Inode {
-            number,
-            kind,
-            links,
-            parent,
-            ..
-        } = inode;
-        if number >= next_inode {
-            findings.issues.push(Issue::InodeBeyondNext {
-                inode: number,
-                next_inode,
-            });
-        }
-        match kind {
-            InodeKind::File => {
-                let totals = content::check_file(image, inode, findings)?;
-                self.counts.extents += totals.extents;
-                self.counts.data_blocks = self.counts.data_blocks.saturating_add(totals.blocks);
-            }
-            InodeKind::Directory => {
-                content::check_directory(image, inode, findings, &mut self.references)?;
+    fn add(&mut self, fact: Fact, current: &mut Option<Assembly>) {
+        match fact {
+            Fact::Orphan(inode) => self.orphans.push(inode),
+            Fact::Shared(run) => self.shared.push(run),
+            Fact::OfInode(key, statement) => {
+                if current
+                    .as_ref()
+                    .is_some_and(|assembly| assembly.number() != key.inode)
+                {
+                    self.finish(current);
+                }
+                current
+                    .get_or_insert_with(|| Assembly::new(key.inode))
+                    .add(key, statement, self);
             }
         }
-        self.inodes.push(InodeRecord {
-            number,
-            kind,
-            links,
-            parent,
-        });
-        Ok(())
+    }
+
+    fn finish(&mut self, current: &mut Option<Assembly>) {
+        if let Some(assembly) = current.take() {
+            assembly.finish(self);
+        }
+    }
+
+    /// How many inodes are directories.
+    pub(super) fn directories(&self) -> u64 {
+        let kinds = self.inodes.iter().map(|inode| inode.kind);
+        kinds.filter(|kind| *kind == FileType::Directory).count() as u64
     }
 }

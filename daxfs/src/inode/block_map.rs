@@ -11,6 +11,8 @@
 //! found may be out of date a moment later: keeping that harmless is what the I/O lock and the
 //! mapping lock are for.
 
+use std::collections::BTreeSet;
+
 use crate::allocation::GROUP_BLOCKS;
 use crate::radix::Radix;
 use crate::run::Run;
@@ -26,7 +28,8 @@ const HOLE: u64 = 0;
 #[derive(Default)]
 pub(crate) struct BlockMap {
     segments: Radix<Segment>,
-    change: Mutex<()>,
+    /// The latch, and which 2 MiB of the file differ from the last checkpoint's.
+    changed: Mutex<BTreeSet<u64>>,
     allocated_blocks: Tally,
 }
 
@@ -114,7 +117,10 @@ impl BlockMap {
     /// This is what makes two allocators of one hole agree on a winner, whatever design locks
     /// them (or does not).
     pub(crate) fn insert_into_hole(&self, file_block: u64, run: Run) -> u64 {
-        let _latch = self.latch();
+        self.insert(&mut self.latch(), file_block, run)
+    }
+
+    fn insert(&self, changed: &mut BTreeSet<u64>, file_block: u64, run: Run) -> u64 {
         let mut inserted = 0;
         while inserted < run.len_blocks {
             let block = file_block + inserted;
@@ -124,6 +130,9 @@ impl BlockMap {
                 break;
             };
             let mapped = segment.insert(block % SEGMENT_BLOCKS, Run::new(rest.block, len));
+            if mapped > 0 {
+                changed.insert(block / GROUP_BLOCKS);
+            }
             inserted += mapped;
             if mapped < len {
                 break;
@@ -135,29 +144,72 @@ impl BlockMap {
 
     /// Unmaps `file_blocks` and returns the device blocks that they had, in order of file block.
     pub(crate) fn remove(&self, file_blocks: std::ops::Range<u64>) -> Vec<Run> {
+        self.take(&mut self.latch(), file_blocks)
+    }
+
+    fn take(&self, changed: &mut BTreeSet<u64>, file_blocks: std::ops::Range<u64>) -> Vec<Run> {
         let mut removed = Vec::new();
         if file_blocks.is_empty() {
             return removed;
         }
-        let _latch = self.latch();
         let keys = file_blocks.start / SEGMENT_BLOCKS..=(file_blocks.end - 1) / SEGMENT_BLOCKS;
         self.segments.for_each(keys, &mut |key, segment| {
             let first = key * SEGMENT_BLOCKS;
             let from = file_blocks.start.saturating_sub(first);
             let to = (file_blocks.end - first).min(SEGMENT_BLOCKS);
-            segment.remove(from, to, &mut removed);
+            if segment.remove(from, to, &mut removed) {
+                changed.insert(first / GROUP_BLOCKS);
+            }
         });
         let blocks: u64 = removed.iter().map(|run| run.len_blocks).sum();
         self.allocated_blocks.fetch_sub(blocks, Ordering::Relaxed);
         removed
     }
 
+    /// Takes `len_blocks` blocks from `file_block` on out, and moves all that comes after up to
+    /// there. Returns the device blocks that were taken out. Look-ups meanwhile may find holes.
+    pub(crate) fn collapse(&self, file_block: u64, len_blocks: u64) -> Vec<Run> {
+        let mut changed = self.latch();
+        let end = file_block + len_blocks;
+        let removed = self.take(&mut changed, file_block..end);
+        for extent in self.extents_from(end) {
+            self.take(&mut changed, extent.file_blocks());
+            self.insert(&mut changed, extent.file_block - len_blocks, extent.run);
+        }
+        removed
+    }
+
+    /// Moves all from `file_block` on by `len_blocks` towards the end, where the caller has made
+    /// sure that there is room. Look-ups meanwhile may find holes.
+    pub(crate) fn spread(&self, file_block: u64, len_blocks: u64) {
+        let mut changed = self.latch();
+        for extent in self.extents_from(file_block).into_iter().rev() {
+            self.take(&mut changed, extent.file_blocks());
+            self.insert(&mut changed, extent.file_block + len_blocks, extent.run);
+        }
+    }
+
+    /// Extents from `file_block` on; the first begins there if it would begin before.
+    fn extents_from(&self, file_block: u64) -> Vec<FileExtent> {
+        let from = |extent: FileExtent| {
+            let before = file_block.saturating_sub(extent.file_block);
+            let (_, run) = extent.run.split_at(before);
+            let file_block = extent.file_block + before;
+            (run.len_blocks > 0).then_some(FileExtent { file_block, run })
+        };
+        self.extents().into_iter().filter_map(from).collect()
+    }
+
     /// All extents in order of file block, neighbours merged.
     ///
     /// The caller keeps changes away (a checkpoint does), or accepts a list that mixes two states.
     pub(crate) fn extents(&self) -> Vec<FileExtent> {
+        self.extents_of(0..=u64::MAX)
+    }
+
+    fn extents_of(&self, keys: std::ops::RangeInclusive<u64>) -> Vec<FileExtent> {
         let mut extents: Vec<FileExtent> = Vec::new();
-        self.segments.for_each(0..=u64::MAX, &mut |key, segment| {
+        self.segments.for_each(keys, &mut |key, segment| {
             segment.for_each_run(|position, run| {
                 let file_block = key * SEGMENT_BLOCKS + position;
                 match extents.last_mut() {
@@ -174,8 +226,37 @@ impl BlockMap {
         extents
     }
 
-    fn latch(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The runs of one 2 MiB of the file, each with the block of the file at which it begins.
+    pub(crate) fn segment_runs(&self, segment: u64) -> Vec<FileExtent> {
+        let first = segment * GROUP_BLOCKS;
+        let keys = first / SEGMENT_BLOCKS..=(first + GROUP_BLOCKS - 1) / SEGMENT_BLOCKS;
+        self.extents_of(keys)
+    }
+
+    /// The 2 MiB that changed since the last call. The caller keeps transactions out.
+    pub(crate) fn take_changed(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut *self.latch())
+    }
+
+    /// Puts back what [`BlockMap::take_changed`] took, after a checkpoint that failed.
+    pub(crate) fn restore_changed(&self, segments: BTreeSet<u64>) {
+        self.latch().extend(segments);
+    }
+
+    /// Forgets what changed: the map is what the medium has.
+    pub(crate) fn forget_changed(&self) {
+        self.latch().clear();
+    }
+
+    fn latch(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FileExtent {
+    /// The blocks of the file that it covers.
+    pub(crate) fn file_blocks(&self) -> std::ops::Range<u64> {
+        self.file_block..self.file_block + self.run.len_blocks
     }
 }
 
@@ -236,24 +317,28 @@ impl Segment {
         run.len_blocks
     }
 
-    fn remove(&self, from: u64, to: u64, removed: &mut Vec<Run>) {
+    /// Returns whether there was anything to remove.
+    fn remove(&self, from: u64, to: u64, removed: &mut Vec<Run>) -> bool {
         let whole = from == 0 && to == SEGMENT_BLOCKS && self.blocks.get().is_none();
         if whole {
             let block = self.run.swap(HOLE, Ordering::Relaxed);
             if block != HOLE {
                 push_joined(removed, Run::new(block, SEGMENT_BLOCKS));
             }
-            return;
+            return block != HOLE;
         }
         if self.blocks.get().is_none() && self.run.load(Ordering::Relaxed) == HOLE {
-            return;
+            return false;
         }
+        let mut any = false;
         for word in &self.split()[from as usize..to as usize] {
             let block = word.swap(HOLE, Ordering::Relaxed);
             if block != HOLE {
+                any = true;
                 push_joined(removed, Run::new(block, 1));
             }
         }
+        any
     }
 
     /// The words of the segment, made from its run if it was one (Invariant 1).

@@ -1,112 +1,176 @@
-//! Files and directories in memory, and the table that finds them by number.
+//! Files, directories and what else has a number, in memory, and the table that finds them.
 //!
 //! | Module | What it is for |
 //! |---|---|
+//! | [`attributes`] | owners, permission bits, times |
 //! | [`block_map`] | which device block holds which block of a file |
+//! | [`extended`] | extended attributes |
+//! | [`stored`] | an inode as items of the tree, and back |
 //! | [`table`] | inode numbers, and which inodes the next checkpoint must write |
-//! | [`record`] | an inode as the format stores it, and back |
 //! | this file | the inode itself |
 //!
-//! Touches no device. Knows directories' content, not paths, and nothing of mappings.
+//! An inode is read from the medium when somebody asks for it, its content (block map, names,
+//! extended attributes) when somebody asks for that: see [`Volume`](crate::volume::Volume). Touches
+//! no device. Knows directories' content, not paths, and nothing of mappings.
 //!
 //! # Locking
-//! `attributes` is a latch (innermost). Length and links are atomics. Whatever changes an inode
-//! holds a [`Transaction`], so that a checkpoint sees each change whole or not at all.
+//! `attributes` and `extended` are latches (innermost). Length and links are atomics. Whatever
+//! changes an inode does so inside a transaction, so that a checkpoint sees each change whole or
+//! not at all.
 
+pub(crate) mod attributes;
 pub(crate) mod block_map;
-mod record;
+pub(crate) mod extended;
+mod stored;
 mod table;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use crate::directory::Directory;
-use crate::format::InodeKind;
-use crate::gate::Transaction;
+use crate::format::{FileType, Timestamp};
+pub(crate) use attributes::Attributes;
+use attributes::from_timestamp;
 use block_map::BlockMap;
-pub(crate) use record::{Snapshot, SnapshotContent};
-pub(crate) use table::InodeTable;
+use extended::Extended;
+pub(crate) use stored::Changes;
+pub(crate) use table::{ChangedInodes, InodeTable};
 
-/// A file or a directory.
+/// A file, a directory, a symbolic link or a special file.
 pub(crate) struct Inode {
     number: u64,
     body: Body,
     len_bytes: AtomicU64,
     links: AtomicU32,
     attributes: Mutex<Attributes>,
+    extended: Mutex<Extended>,
     /// Data has been written since `attributes.modified` was last brought up to date. Writers set
     /// it with a plain load and, rarely, a store, so that overwriting a block moves no cache line
     /// that every other writer needs.
     written: AtomicBool,
-    /// The time of the last write was brought up to date, and no checkpoint has stored it yet.
+    /// Data has been read since `attributes.accessed` was last brought up to date.
+    read: AtomicBool,
+    /// Times were brought up to date that no record of the log has.
     times_changed: AtomicBool,
-    /// The next checkpoint must write it.
-    dirty: AtomicBool,
+    /// It never had a name, and may get one.
+    linkable: AtomicBool,
+    /// The inode item differs from the last checkpoint's.
+    item_changed: AtomicBool,
+    /// The next checkpoint must write something of it.
+    is_changed: AtomicBool,
     /// Extents or names added since the last checkpoint, for the metadata reserve.
     growth: AtomicU32,
 }
 
-enum Body {
-    File(Arc<BlockMap>),
+/// What an inode is, and its content as far as it is in memory.
+pub(crate) enum Body {
+    File(FileBody),
     Directory(Directory),
+    /// A symbolic link and its target.
+    SymbolicLink(Box<[u8]>),
+    Fifo,
+    Socket,
+    /// A character device and its number.
+    CharacterDevice(u64),
+    /// A block device and its number.
+    BlockDevice(u64),
 }
 
-/// What can be known of an inode besides its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attributes {
-    pub(crate) mode: u16,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) accessed: SystemTime,
-    pub(crate) modified: SystemTime,
-    pub(crate) changed: SystemTime,
-    pub(crate) created: SystemTime,
+/// The content of a file.
+pub(crate) struct FileBody {
+    blocks: OnceLock<Arc<BlockMap>>,
+    /// How many blocks the file has, while the map is not in memory.
+    stored_blocks: u64,
 }
 
-impl Attributes {
-    fn new(mode: u16) -> Self {
-        let now = SystemTime::now();
+impl FileBody {
+    /// An empty file's.
+    pub(crate) fn empty() -> Self {
         Self {
-            mode,
-            uid: 0,
-            gid: 0,
-            accessed: now,
-            modified: now,
-            changed: now,
-            created: now,
+            blocks: OnceLock::from(Arc::default()),
+            stored_blocks: 0,
+        }
+    }
+
+    fn stored(stored_blocks: u64) -> Self {
+        Self {
+            blocks: OnceLock::new(),
+            stored_blocks,
+        }
+    }
+
+    /// The block map, if it is in memory.
+    pub(crate) fn blocks(&self) -> Option<&Arc<BlockMap>> {
+        self.blocks.get()
+    }
+
+    /// Puts in the block map read from the medium; the first to do so wins, and all read the same.
+    pub(crate) fn load(&self, blocks: BlockMap) -> &Arc<BlockMap> {
+        self.blocks.get_or_init(|| Arc::new(blocks))
+    }
+
+    /// How many blocks the file has.
+    pub(crate) fn allocated_blocks(&self) -> u64 {
+        self.blocks
+            .get()
+            .map_or(self.stored_blocks, |blocks| blocks.allocated_blocks())
+    }
+}
+
+impl Body {
+    /// What the format calls it.
+    pub(crate) fn kind(&self) -> FileType {
+        match self {
+            Body::File(_) => FileType::File,
+            Body::Directory(_) => FileType::Directory,
+            Body::SymbolicLink(_) => FileType::Symlink,
+            Body::Fifo => FileType::Fifo,
+            Body::Socket => FileType::Socket,
+            Body::CharacterDevice(_) => FileType::CharacterDevice,
+            Body::BlockDevice(_) => FileType::BlockDevice,
         }
     }
 }
 
 impl Inode {
-    /// A new, empty file with one name.
-    pub(crate) fn new_file(number: u64) -> Self {
+    /// A new inode.
+    pub(crate) fn new(number: u64, body: Body, links: u32, attributes: Attributes) -> Self {
+        let len_bytes = match &body {
+            Body::SymbolicLink(target) => target.len() as u64,
+            _ => 0,
+        };
         Self::with(
             number,
-            Body::File(Arc::default()),
-            0,
-            1,
-            Attributes::new(0o644),
+            body,
+            len_bytes,
+            links,
+            attributes,
+            Extended::empty(),
         )
     }
 
-    /// A new, empty directory inside the directory `parent`.
-    pub(crate) fn new_directory(number: u64, parent: u64) -> Self {
-        let body = Body::Directory(Directory::new(parent));
-        Self::with(number, body, 0, 2, Attributes::new(0o755))
-    }
-
-    fn with(number: u64, body: Body, len_bytes: u64, links: u32, attributes: Attributes) -> Self {
+    fn with(
+        number: u64,
+        body: Body,
+        len_bytes: u64,
+        links: u32,
+        attributes: Attributes,
+        extended: Extended,
+    ) -> Self {
         Self {
             number,
             body,
             len_bytes: AtomicU64::new(len_bytes),
             links: AtomicU32::new(links),
             attributes: Mutex::new(attributes),
+            extended: Mutex::new(extended),
             written: AtomicBool::new(false),
+            read: AtomicBool::new(false),
             times_changed: AtomicBool::new(false),
-            dirty: AtomicBool::new(false),
+            linkable: AtomicBool::new(false),
+            item_changed: AtomicBool::new(false),
+            is_changed: AtomicBool::new(false),
             growth: AtomicU32::new(0),
         }
     }
@@ -115,30 +179,44 @@ impl Inode {
         self.number
     }
 
-    pub(crate) fn kind(&self) -> InodeKind {
-        match self.body {
-            Body::File(_) => InodeKind::File,
-            Body::Directory(_) => InodeKind::Directory,
-        }
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
     }
 
-    /// The block map, of a file.
-    pub(crate) fn blocks(&self) -> Option<&Arc<BlockMap>> {
+    pub(crate) fn kind(&self) -> FileType {
+        self.body.kind()
+    }
+
+    /// The content of a file.
+    pub(crate) fn file(&self) -> Option<&FileBody> {
         match &self.body {
-            Body::File(blocks) => Some(blocks),
-            Body::Directory(_) => None,
+            Body::File(file) => Some(file),
+            _ => None,
         }
     }
 
-    /// The names, of a directory.
+    /// The directory that it is.
     pub(crate) fn directory(&self) -> Option<&Directory> {
         match &self.body {
-            Body::File(_) => None,
             Body::Directory(directory) => Some(directory),
+            _ => None,
         }
     }
 
-    /// The length of a file.
+    /// How many blocks of data it has.
+    pub(crate) fn allocated_blocks(&self) -> u64 {
+        self.file().map_or(0, FileBody::allocated_blocks)
+    }
+
+    /// The number of the device that a special file stands for.
+    pub(crate) fn device_number(&self) -> u64 {
+        match self.body {
+            Body::CharacterDevice(number) | Body::BlockDevice(number) => number,
+            _ => 0,
+        }
+    }
+
+    /// The length of a file, or of a symbolic link's target.
     pub(crate) fn len_bytes(&self) -> u64 {
         // Acquire: pairs with the release store in `set_len_bytes`, so that whoever sees the new
         // length sees the data that was written before it.
@@ -146,13 +224,13 @@ impl Inode {
     }
 
     /// Sets the length of a file, whose new data is in place.
-    pub(crate) fn set_len_bytes(&self, _transaction: &Transaction<'_>, len_bytes: u64) {
+    pub(crate) fn set_len_bytes(&self, len_bytes: u64) {
         // Release: pairs with the acquire load in `len_bytes`.
         self.len_bytes.store(len_bytes, Ordering::Release);
     }
 
     /// Makes a file at least `len_bytes` long, whose new data is in place.
-    pub(crate) fn extend_len_bytes(&self, _transaction: &Transaction<'_>, len_bytes: u64) {
+    pub(crate) fn extend_len_bytes(&self, len_bytes: u64) {
         // Release: pairs with the acquire load in `len_bytes`.
         self.len_bytes.fetch_max(len_bytes, Ordering::Release);
     }
@@ -161,23 +239,52 @@ impl Inode {
         self.links.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_links(&self, _transaction: &Transaction<'_>, links: u32) {
+    pub(crate) fn set_links(&self, links: u32) {
         self.links.store(links, Ordering::Relaxed);
     }
 
-    /// The attributes, with the time of the last write brought up to date.
+    /// Whether it never had a name, and may get one.
+    pub(crate) fn is_linkable(&self) -> bool {
+        self.linkable.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it never had a name, and may get one.
+    pub(crate) fn set_linkable(&self) {
+        self.linkable.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that it has got a name: once it loses that, it gets no other.
+    pub(crate) fn forget_linkable(&self) {
+        self.linkable.store(false, Ordering::Relaxed);
+    }
+
+    /// The attributes, with the times of the last read and write brought up to date.
     pub(crate) fn attributes(&self) -> Attributes {
         let mut attributes = self.lock_attributes();
-        self.settle_written(&mut attributes);
+        self.settle(&mut attributes);
         *attributes
     }
 
-    /// Notes that the content or the names changed just now.
-    pub(crate) fn touch(&self, _transaction: &Transaction<'_>) {
-        let now = SystemTime::now();
+    /// Changes attributes.
+    pub(crate) fn change_attributes(&self, change: impl FnOnce(&mut Attributes)) {
         let mut attributes = self.lock_attributes();
-        attributes.modified = now;
-        attributes.changed = now;
+        self.settle(&mut attributes);
+        change(&mut attributes);
+    }
+
+    /// Notes that the content or the names changed at `time`.
+    pub(crate) fn touch(&self, time: Timestamp) {
+        let time = from_timestamp(time);
+        self.change_attributes(|attributes| {
+            attributes.modified = time;
+            attributes.changed = time;
+        });
+    }
+
+    /// Notes that something besides the content changed at `time`.
+    pub(crate) fn touch_changed(&self, time: Timestamp) {
+        let time = from_timestamp(time);
+        self.change_attributes(|attributes| attributes.changed = time);
     }
 
     /// Notes that data was written; the time is filled in when somebody asks for it.
@@ -187,9 +294,26 @@ impl Inode {
         }
     }
 
-    /// Whether data was written since a checkpoint last stored the attributes.
-    pub(crate) fn is_written(&self) -> bool {
-        self.written.load(Ordering::Relaxed) || self.times_changed.load(Ordering::Relaxed)
+    /// Notes that data was read; the time is filled in when somebody asks for it. Returns whether
+    /// that was not noted already.
+    pub(crate) fn note_read(&self) -> bool {
+        let is_new = !self.read.load(Ordering::Relaxed);
+        if is_new {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        is_new
+    }
+
+    /// Whether there are times that neither a checkpoint nor a record of the log has.
+    pub(crate) fn has_unlogged_times(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+            || self.read.load(Ordering::Relaxed)
+            || self.times_changed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the times are in the log, or in a checkpoint.
+    pub(crate) fn note_times_logged(&self) {
+        self.times_changed.store(false, Ordering::Relaxed);
     }
 
     /// Counts one more extent or name; `true` each time a further block of metadata may be needed.
@@ -205,9 +329,24 @@ impl Inode {
         self.growth.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn settle_written(&self, attributes: &mut Attributes) {
-        if self.written.swap(false, Ordering::Relaxed) {
-            let now = SystemTime::now();
+    /// Runs `look` on the extended attributes. Takes their latch.
+    pub(crate) fn extended<T>(&self, look: impl FnOnce(&mut Extended) -> T) -> T {
+        let mut extended = self.extended.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&mut extended)
+    }
+
+    fn settle(&self, attributes: &mut Attributes) {
+        let written = self.written.swap(false, Ordering::Relaxed);
+        let read = self.read.swap(false, Ordering::Relaxed);
+        if !written && !read {
+            return;
+        }
+        let now = SystemTime::now();
+        if read && is_outdated(attributes, now) {
+            attributes.accessed = now;
+            self.times_changed.store(true, Ordering::Relaxed);
+        }
+        if written {
             attributes.modified = now;
             attributes.changed = now;
             self.times_changed.store(true, Ordering::Relaxed);
@@ -219,4 +358,15 @@ impl Inode {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Linux's `relatime`: the time of the last access is only kept if it would be the first since a
+/// change, or since a day ago.
+fn is_outdated(attributes: &Attributes, now: SystemTime) -> bool {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+    attributes.accessed <= attributes.modified
+        || attributes.accessed <= attributes.changed
+        || now
+            .duration_since(attributes.accessed)
+            .is_ok_and(|age| age >= DAY)
 }

@@ -1,50 +1,89 @@
-//! All inodes of the filesystem by number, and which of them the next checkpoint must write.
+//! The inodes in memory by number, numbers for new ones, and what the next checkpoint must write.
+//!
+//! A number is never used twice, so a number that somebody remembers stands for that inode or for
+//! none. An inode that changed is kept until a checkpoint has written it; files that are not open
+//! may then leave memory.
 //!
 //! # Locking
-//! A reader/writer latch around the map and a mutex around the set of changed numbers; both are
-//! innermost and never held together. They are `std`'s because a write fault marks its file.
+//! A reader/writer latch around the map and a mutex around what changed; both are innermost and
+//! never held together. They are `std`'s because a write fault marks its file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::Inode;
-use crate::format::geometry::{MAXIMUM_INODES, ROOT_INODE};
-use crate::gate::Transaction;
+use crate::format::geometry::MAXIMUM_INODES;
+
+/// Unchanged inodes that nobody uses stay in memory up to this many.
+const CACHED_INODES: usize = 1 << 16;
 
 /// Finds inodes by number and hands out numbers.
 pub(crate) struct InodeTable {
-    numbers: RwLock<Numbers>,
-    /// Numbers whose slot in the inode table differs from the last checkpoint's.
-    changed: Mutex<BTreeSet<u64>>,
-    /// Mirrors the number of inodes.
+    inodes: RwLock<HashMap<u64, Arc<Inode>>>,
+    changed: Mutex<ChangedInodes>,
+    next: AtomicU64,
     live: AtomicU64,
 }
 
-struct Numbers {
-    inodes: BTreeMap<u64, Arc<Inode>>,
-    /// Below `next` and not in use.
-    free: BTreeSet<u64>,
-    next: u64,
+/// What the next checkpoint must write.
+#[derive(Default)]
+pub(crate) struct ChangedInodes {
+    /// Made or changed.
+    pub(crate) inodes: BTreeMap<u64, Arc<Inode>>,
+    /// Gone.
+    pub(crate) removed: BTreeSet<u64>,
+    /// Gone, and about to be gone from the medium: a checkpoint that is under way has taken them
+    /// along. Until it is over, the tree that is read still has them.
+    being_removed: BTreeSet<u64>,
+    /// Without names, but open: to be removed at mount if it comes to that.
+    pub(crate) orphans: BTreeSet<u64>,
+    /// Whether `orphans` differs from the last checkpoint's.
+    pub(crate) orphans_changed: bool,
 }
 
-impl Default for InodeTable {
-    fn default() -> Self {
-        Self {
-            numbers: RwLock::new(Numbers {
-                inodes: BTreeMap::new(),
-                free: BTreeSet::new(),
-                next: ROOT_INODE,
-            }),
-            changed: Mutex::new(BTreeSet::new()),
-            live: AtomicU64::new(0),
-        }
+impl ChangedInodes {
+    fn has_removed(&self, number: u64) -> bool {
+        self.removed.contains(&number) || self.being_removed.contains(&number)
     }
 }
 
 impl InodeTable {
+    /// An empty table, as a superblock describes it.
+    pub(crate) fn new(next: u64, live: u64) -> Self {
+        Self {
+            inodes: RwLock::default(),
+            changed: Mutex::default(),
+            next: AtomicU64::new(next),
+            live: AtomicU64::new(live),
+        }
+    }
+
+    /// The inode, if it is in memory.
     pub(crate) fn get(&self, number: u64) -> Option<Arc<Inode>> {
-        self.read().inodes.get(&number).cloned()
+        let inodes = self.inodes.read().unwrap_or_else(PoisonError::into_inner);
+        inodes.get(&number).cloned()
+    }
+
+    /// Puts in an inode read from the medium, unless another thread was faster: then that one. None
+    /// when it was removed meanwhile.
+    pub(crate) fn load(&self, inode: Inode) -> Option<Arc<Inode>> {
+        let number = inode.number();
+        let mut inodes = self.inodes.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = inodes.get(&number) {
+            return Some(Arc::clone(found));
+        }
+        if self.is_removed(number) {
+            return None;
+        }
+        let inode = Arc::new(inode);
+        inodes.insert(number, Arc::clone(&inode));
+        Some(inode)
+    }
+
+    /// Whether the inode was removed since the last checkpoint.
+    pub(crate) fn is_removed(&self, number: u64) -> bool {
+        self.changed().has_removed(number)
     }
 
     /// How many inodes there are.
@@ -54,126 +93,133 @@ impl InodeTable {
 
     /// Every number in use is below this.
     pub(crate) fn next_number(&self) -> u64 {
-        self.read().next
+        self.next.load(Ordering::Relaxed)
     }
 
-    /// Makes an inode with a free number and marks it changed; `None` when all are in use.
-    pub(crate) fn create(
-        &self,
-        transaction: &Transaction<'_>,
-        make: impl FnOnce(u64) -> Inode,
-    ) -> Option<Arc<Inode>> {
-        let inode = {
-            let mut numbers = self.write();
-            let number = match numbers.free.pop_first() {
-                Some(number) => number,
-                None if numbers.next < MAXIMUM_INODES => {
-                    numbers.next += 1;
-                    numbers.next - 1
-                }
-                None => return None,
-            };
-            let inode = Arc::new(make(number));
-            numbers.inodes.insert(number, Arc::clone(&inode));
-            self.live
-                .store(numbers.inodes.len() as u64, Ordering::Relaxed);
-            inode
-        };
-        self.mark_changed(transaction, &inode);
+    /// A number that no inode has had; `None` when there are no more.
+    pub(crate) fn take_number(&self) -> Option<u64> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number < MAXIMUM_INODES).then_some(number)
+    }
+
+    /// Puts in a new inode and marks it changed; `None` when its number is taken.
+    pub(crate) fn insert(&self, inode: Inode) -> Option<Arc<Inode>> {
+        let number = inode.number();
+        let inode = Arc::new(inode);
+        {
+            let mut inodes = self.inodes.write().unwrap_or_else(PoisonError::into_inner);
+            if inodes.contains_key(&number) {
+                return None;
+            }
+            inodes.insert(number, Arc::clone(&inode));
+        }
+        self.next.fetch_max(number + 1, Ordering::Relaxed);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        self.mark_changed(&inode);
         Some(inode)
     }
 
-    /// Forgets an inode and marks its slot changed.
-    pub(crate) fn remove(&self, transaction: &Transaction<'_>, inode: &Inode) {
+    /// Forgets an inode.
+    pub(crate) fn remove(&self, number: u64) {
         {
-            let number = inode.number();
-            let mut numbers = self.write();
-            if !numbers
-                .inodes
-                .get(&number)
-                .is_some_and(|found| std::ptr::eq(&**found, inode))
-            {
-                // Removed before; the number may be another inode's by now.
-                return;
+            let mut changed = self.changed();
+            changed.inodes.remove(&number);
+            changed.removed.insert(number);
+            changed.orphans_changed |= changed.orphans.remove(&number);
+        }
+        let mut inodes = self.inodes.write().unwrap_or_else(PoisonError::into_inner);
+        inodes.remove(&number);
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that an inode has no names and is open.
+    pub(crate) fn add_orphan(&self, number: u64) {
+        let mut changed = self.changed();
+        changed.orphans_changed |= changed.orphans.insert(number);
+    }
+
+    /// Notes that an inode has a name again.
+    pub(crate) fn remove_orphan(&self, number: u64) {
+        let mut changed = self.changed();
+        changed.orphans_changed |= changed.orphans.remove(&number);
+    }
+
+    /// Takes over the orphans that the medium has.
+    pub(crate) fn load_orphans(&self, orphans: BTreeSet<u64>) {
+        self.changed().orphans = orphans;
+    }
+
+    /// Inodes without names.
+    pub(crate) fn orphans(&self) -> BTreeSet<u64> {
+        self.changed().orphans.clone()
+    }
+
+    /// Makes the next checkpoint look at `inode`.
+    pub(crate) fn mark_changed(&self, inode: &Arc<Inode>) {
+        inode.item_changed.store(true, Ordering::Relaxed);
+        if !inode.is_changed.swap(true, Ordering::Relaxed) {
+            let mut changed = self.changed();
+            // Whoever still holds an inode that is gone may note a time on it.
+            if !changed.has_removed(inode.number()) {
+                changed.inodes.insert(inode.number(), Arc::clone(inode));
             }
-            numbers.inodes.remove(&number);
-            numbers.free.insert(number);
-            self.live
-                .store(numbers.inodes.len() as u64, Ordering::Relaxed);
         }
-        self.mark_changed(transaction, inode);
     }
 
-    /// Puts in an inode read from the medium; `false` when its number is taken.
-    pub(crate) fn load(&self, inode: Inode) -> bool {
-        let mut numbers = self.write();
-        let before = numbers.inodes.insert(inode.number(), Arc::new(inode));
-        self.live
-            .store(numbers.inodes.len() as u64, Ordering::Relaxed);
-        before.is_none()
-    }
-
-    /// Ends loading: numbers below `next` that were not loaded are free.
-    pub(crate) fn finish_loading(&self, next: u64) {
-        let numbers = &mut *self.write();
-        numbers.next = next.max(ROOT_INODE);
-        numbers.free = (ROOT_INODE..numbers.next)
-            .filter(|number| !numbers.inodes.contains_key(number))
-            .collect();
-    }
-
-    /// Makes the next checkpoint write `inode`. Returns whether it was unchanged until now.
-    pub(crate) fn mark_changed(&self, _transaction: &Transaction<'_>, inode: &Inode) -> bool {
-        if inode.dirty.swap(true, Ordering::Relaxed) {
-            return false;
-        }
-        self.changed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(inode.number());
-        true
-    }
-
-    /// The numbers changed since the last call; their inodes count as unchanged from now on. The
-    /// caller keeps transactions out.
-    pub(crate) fn take_changed(&self) -> BTreeSet<u64> {
-        let changed =
-            std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
-        let numbers = self.read();
-        for inode in changed
-            .iter()
-            .filter_map(|number| numbers.inodes.get(number))
-        {
-            inode.dirty.store(false, Ordering::Relaxed);
+    /// What changed since the last call; all of it counts as unchanged from now on. The caller
+    /// keeps transactions out.
+    pub(crate) fn take_changed(&self) -> ChangedInodes {
+        let mut changed = self.changed();
+        let taken = ChangedInodes {
+            inodes: std::mem::take(&mut changed.inodes),
+            removed: std::mem::take(&mut changed.removed),
+            being_removed: BTreeSet::new(),
+            orphans: changed.orphans.clone(),
+            orphans_changed: std::mem::take(&mut changed.orphans_changed),
+        };
+        changed.being_removed.clone_from(&taken.removed);
+        for inode in taken.inodes.values() {
+            inode.is_changed.store(false, Ordering::Relaxed);
             inode.growth.store(0, Ordering::Relaxed);
         }
-        changed
+        taken
+    }
+
+    /// The tree that is read from now on has what [`InodeTable::take_changed`] took.
+    pub(crate) fn finish_changed(&self) {
+        self.changed().being_removed.clear();
     }
 
     /// Puts back what [`InodeTable::take_changed`] took, after a checkpoint that failed.
-    pub(crate) fn restore_changed(&self, numbers: BTreeSet<u64>) {
-        {
-            let table = self.read();
-            for inode in numbers.iter().filter_map(|number| table.inodes.get(number)) {
-                inode.dirty.store(true, Ordering::Relaxed);
+    pub(crate) fn restore_changed(&self, taken: ChangedInodes) {
+        for inode in taken.inodes.values() {
+            if !self.is_removed(inode.number()) {
+                self.mark_changed(inode);
             }
         }
-        self.changed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(numbers);
+        let mut changed = self.changed();
+        changed.removed.extend(taken.removed);
+        changed.being_removed.clear();
+        changed.orphans_changed |= taken.orphans_changed;
     }
 
-    /// All inodes, by number.
-    pub(crate) fn all(&self) -> Vec<Arc<Inode>> {
-        self.read().inodes.values().cloned().collect()
+    /// Lets go of files that nobody uses and that are as the medium has them, if there are many.
+    pub(crate) fn trim(&self) {
+        let mut inodes = self.inodes.write().unwrap_or_else(PoisonError::into_inner);
+        if inodes.len() > CACHED_INODES {
+            inodes.retain(|_, inode| {
+                // Nobody can get at it but through this map, whose latch is held.
+                let is_unused = Arc::strong_count(inode) == 1;
+                let is_stored = !inode.is_changed.load(Ordering::Relaxed)
+                    && !inode.has_unlogged_times()
+                    && inode.directory().is_none();
+                !(is_unused && is_stored)
+            });
+        }
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Numbers> {
-        self.numbers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Numbers> {
-        self.numbers.write().unwrap_or_else(PoisonError::into_inner)
+    /// Taken inside the map's latch in one place (`load`), never the other way round.
+    fn changed(&self) -> MutexGuard<'_, ChangedInodes> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -129,10 +129,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "images of version 1 have no log")
-)]
 pub(crate) use replay::replay;
 pub(crate) use reservation::Reservation;
 pub(crate) use ring::LogRegion;
@@ -184,7 +180,7 @@ impl Log {
     /// while the log has too little. Waits for nobody.
     ///
     /// In an empty log without other reservations it is never `None` for
-    /// [`Self::max_reservation_bytes`] or less.
+    /// half of the ring or less.
     pub(crate) fn try_reserve(&self, bytes: u64) -> Option<Reservation<'_>> {
         self.room.try_reserve(bytes)
     }
@@ -278,6 +274,7 @@ impl Log {
     }
 
     /// The largest reservation that an empty log can promise, in bytes: half of it.
+    #[cfg(test)]
     pub(crate) fn max_reservation_bytes(&self) -> u64 {
         self.ring.len_bytes() / 2
     }

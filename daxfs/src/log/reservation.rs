@@ -36,6 +36,7 @@ impl Room {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn free_bytes(&self) -> u64 {
         self.free_bytes.load(Ordering::Relaxed)
     }

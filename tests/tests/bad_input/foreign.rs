@@ -123,7 +123,7 @@ fn another_version_is_named_even_when_only_one_copy_has_it() {
             error,
             Error::UnsupportedVersion {
                 found: 7,
-                supported: 1
+                supported: 2
             }
         );
         assert!(named, "{copies:?}: {error}");

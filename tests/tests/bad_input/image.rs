@@ -13,34 +13,33 @@ pub(crate) const BLOCK_LEN: usize = 4096;
 pub(crate) const IMAGE_BYTES: u64 = 8 << 20;
 /// Where the superblock has its checksum; it covers all that comes before.
 const SUPERBLOCK_CHECKSUM: usize = 508;
-const INODE_TABLE_POINTER: usize = 72;
-const INODE_TABLE_LEVEL: usize = 88;
-const NEXT_INODE: usize = 96;
+const ROOT_POINTER: usize = 72;
+const SPACE_POINTER: usize = 88;
+const ROOT_LEVEL: usize = 104;
+const SPACE_LEVEL: usize = 106;
 const HEADER_LEN: usize = 32;
-const POINTER_LEN: usize = 16;
-const INODE_LEN: usize = 256;
-const INODES_PER_LEAF: u64 = 15;
+/// Where a node has the number of its entries.
+const NODE_COUNT: usize = 6;
+const KEY_LEN: usize = 24;
+const INDEX_ENTRY_LEN: usize = 40;
 
 /// A metadata block that the newest checkpoint reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) structure: &'static str,
     pub(crate) block: u64,
-    /// Where on the image the pointer to it lies, in bytes.
-    pointer_at: usize,
 }
 
 /// The files of the image, by path, in full.
 pub(crate) type Content = BTreeMap<String, Vec<u8>>;
 
-/// A device with an image that has index blocks in all three kinds of tree, and what is in it.
+/// A device with an image whose tree has an index node and many leaves, and what is in it.
 pub(crate) fn rich_image() -> (Arc<Device>, Content) {
     let device = formatted(IMAGE_BYTES);
     let fs = mount(&device);
     let mut content = Content::new();
-    // Each second block: 400 extents do not fit one leaf, so there is an index block above.
+    // Each second block: 400 extents do not fit one leaf.
     add_scattered(&fs, "/scattered", 400, &mut content);
-    // Eight extents: one leaf, no index block.
     add_scattered(&fs, "/few extents", 8, &mut content);
     fs.create_directory("/names").unwrap();
     for number in 0..300 {
@@ -87,68 +86,33 @@ pub(crate) fn assert_holds(fs: &Filesystem, content: &Content) {
     assert_eq!(fs.read_directory("/names").unwrap().len(), 300);
 }
 
-/// Every metadata block below the superblock, parents before children.
+/// Every metadata block below the superblock: the nodes of the tree, and the space map.
 pub(crate) fn metadata_blocks(device: &Device) -> Vec<Found> {
     let bytes = bytes_of(device);
     let superblock = newest_superblock(&bytes);
     let mut blocks = Vec::new();
-    let leaves = number(&bytes, superblock + NEXT_INODE, 8).div_ceil(INODES_PER_LEAF);
-    assert!(
-        leaves > 1,
-        "the inode table is meant to have an index block"
-    );
-    let level = number(&bytes, superblock + INODE_TABLE_LEVEL, 4);
-    let mut leaves = Vec::new();
-    let root = superblock + INODE_TABLE_POINTER;
-    walk(&bytes, root, level, "inode leaf", &mut blocks, &mut leaves);
-    for leaf in leaves {
-        for slot in 0..INODES_PER_LEAF as usize {
-            let inode = leaf as usize * BLOCK_LEN + HEADER_LEN + slot * INODE_LEN;
-            let structure = match number(&bytes, inode + 36, 2) {
-                1 => "extent leaf",
-                2 => "directory leaf",
-                _ => continue,
-            };
-            let level = number(&bytes, inode + 120, 2);
-            walk(
-                &bytes,
-                inode + 104,
-                level,
-                structure,
-                &mut blocks,
-                &mut Vec::new(),
-            );
-        }
-    }
+    let level = number(&bytes, superblock + ROOT_LEVEL, 2);
+    walk(&bytes, superblock + ROOT_POINTER, level, &mut blocks);
+    let space_level = number(&bytes, superblock + SPACE_LEVEL, 2);
+    assert_eq!(space_level, 0, "a small image has one block of space map");
+    blocks.push(Found {
+        structure: "space map",
+        block: number(&bytes, superblock + SPACE_POINTER, 8),
+    });
     blocks
 }
 
-fn walk(
-    bytes: &[u8],
-    pointer_at: usize,
-    level: u64,
-    leaf: &'static str,
-    blocks: &mut Vec<Found>,
-    leaves: &mut Vec<u64>,
-) {
+fn walk(bytes: &[u8], pointer_at: usize, level: u64, blocks: &mut Vec<Found>) {
     let block = number(bytes, pointer_at, 8);
-    if block == 0 {
-        return;
-    }
-    let structure = if level > 0 { "index block" } else { leaf };
-    blocks.push(Found {
-        structure,
-        block,
-        pointer_at,
-    });
+    let structure = if level > 0 { "tree index" } else { "tree leaf" };
+    blocks.push(Found { structure, block });
     if level == 0 {
-        leaves.push(block);
         return;
     }
     let start = block as usize * BLOCK_LEN;
-    for entry in 0..number(bytes, start + 24, 4) as usize {
-        let child = start + HEADER_LEN + entry * POINTER_LEN;
-        walk(bytes, child, level - 1, leaf, blocks, leaves);
+    for entry in 0..number(bytes, start + NODE_COUNT, 2) as usize {
+        let pointer = start + HEADER_LEN + entry * INDEX_ENTRY_LEN + KEY_LEN;
+        walk(bytes, pointer, level - 1, blocks);
     }
 }
 
@@ -160,25 +124,6 @@ fn newest_superblock(bytes: &[u8]) -> usize {
     } else {
         0
     }
-}
-
-/// Makes the checksums right again after `found` was changed: in the pointer to it, in the pointer
-/// to the block that holds that one, and so on to both superblocks.
-pub(crate) fn reseal(bytes: &mut [u8], all: &[Found], found: Found) {
-    let mut child = found;
-    loop {
-        let start = child.block as usize * BLOCK_LEN;
-        let checksum = crc32c::crc32c(&bytes[start..start + BLOCK_LEN]);
-        bytes[child.pointer_at + 8..child.pointer_at + 12].copy_from_slice(&checksum.to_le_bytes());
-        let holder = (child.pointer_at / BLOCK_LEN) as u64;
-        match all.iter().find(|parent| parent.block == holder) {
-            Some(parent) => child = *parent,
-            None => break,
-        }
-    }
-    let newest = newest_superblock(bytes);
-    bytes.copy_within(newest..newest + BLOCK_LEN, BLOCK_LEN - newest);
-    reseal_superblocks(bytes);
 }
 
 /// Makes the checksums of both superblocks right.

@@ -3,18 +3,28 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | `driver` | runs a workload, recorded, and its model beside it |
-//! | `oracle` | what is promised, and whether a state keeps it |
+//! | `perform` | what each operation is, for a filesystem and for its model |
+//! | `history` | what is promised: what a crash may leave of a sequence of operations |
+//! | `oracle` | whether a crash state is a filesystem, and keeps the promise |
 //! | `snapshot` | all that a filesystem shows |
 //! | `workloads` | the suite |
+//! | `small_log` | a log that fills up and begins again |
 //! | `threads` | two threads at once |
 //! | `recovery` | crashes of what happens after a crash |
+//! | `choose` | random operations |
+//! | `kill` | real processes, killed |
 //! | `canaries` | mistakes that must be noticed |
 #![forbid(unsafe_code)]
 
 mod canaries;
+mod choose;
 mod driver;
+mod history;
+mod kill;
 mod oracle;
+mod perform;
 mod recovery;
+mod small_log;
 mod snapshot;
 mod threads;
 mod workloads;

@@ -1,84 +1,180 @@
 //! The workloads, and all their crashes.
 
 use daxfs_tests::crash::workload::{
-    Core, Operation, Workload, ace, more, one_operation, random, two_operations,
+    self, Core, Length, Means, Operation, Place, Role, Step, Workload, ace, more, random,
+    two_operations,
 };
 use daxfs_tests::crash::{Counts, Limits};
 use daxfs_tests::fixture::{Numbers, stress_factor};
+use daxfs_tests::model::Model;
 
-use crate::driver::{possible, run};
+use crate::choose::choose;
+use crate::driver::run;
 use crate::oracle::check;
+use crate::perform::perform_on_model;
 
 /// All operations that there are, of ACE's set and beyond.
 fn cores() -> Vec<Core> {
-    possible([ace(), more()].concat())
+    [ace(), more()].concat()
 }
 
-/// Checks all crashes of each workload, and says how much that was.
-fn check_all(name: &str, workloads: &[Workload], limits: &Limits) {
+/// Checks all crashes of the last operations: those before are crashed in shorter workloads.
+fn check_all(name: &str, workloads: Vec<Workload>, limits: &Limits) {
+    let last = |workload: Workload| {
+        let last = workload.last_core();
+        (workload, last)
+    };
+    check_from(name, workloads.into_iter().map(last).collect(), limits);
+}
+
+/// Checks all crashes of each workload from one of its operations on, and says how much that was.
+fn check_from(name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
     let mut total = Counts::default();
-    for workload in workloads {
-        let run = run(workload);
-        let (counts, broken) = check(&run, &run.trace, limits);
+    let count = workloads.len();
+    for (workload, first) in workloads {
+        let run = run(&workload);
+        let limits = Limits {
+            from_event: run.beginning_of(first),
+            ..limits.clone()
+        };
+        let (counts, broken) = check(&run, &run.trace, &limits);
         if let Some(broken) = broken {
             panic!("{workload}\n{broken}");
         }
         total += counts;
     }
-    println!("{name}: {} workloads, {total}", workloads.len());
+    println!("{name}: {count} workloads, {total}");
 }
 
 #[test]
-fn one_operation_on_what_is_not_synced() {
-    let workloads: Vec<_> = one_operation(&cores())
-        .into_iter()
-        .map(Workload::synced)
-        .collect();
-    check_all("one operation", &workloads, &Limits::default());
+fn one_operation() {
+    let workloads = workload::one_operation(&cores());
+    check_all("one operation", workloads, &usual());
 }
 
-/// The operation works on what a checkpoint holds, and overwrites it.
+/// The operation works on what a checkpoint holds, and overwrites it; and a checkpoint has to find
+/// what it did.
 #[test]
-fn one_operation_on_what_is_synced() {
-    let workloads: Vec<_> = cores().iter().map(|core| on_synced(*core)).collect();
+fn one_operation_between_checkpoints() {
+    let workloads = cores().into_iter().map(|core| {
+        let mut workload = Workload::of(&[core]);
+        let checkpoint = Workload::of(&[Core::Plain(Operation::Checkpoint)]).steps[0];
+        workload.steps.insert(workload.last_core(), checkpoint);
+        workload.steps.push(checkpoint);
+        workload
+    });
     check_all(
-        "one operation, synced before",
-        &workloads,
-        &Limits::default(),
+        "one operation between checkpoints",
+        workloads.collect(),
+        &usual(),
     );
 }
 
-fn on_synced(core: Core) -> Workload {
-    let mut workload = Workload::of(&[core]);
-    let sync = Workload::of(&[Core::Plain(Operation::SyncAll)]).steps[0];
-    workload.steps.insert(workload.last_core(), sync);
-    workload.synced()
-}
-
-/// A sample; all in the slow tier.
+/// A sample of all; in the slow tier a larger one, and all of ACE's.
 #[test]
 fn two_operations_in_a_row() {
-    const SAMPLE: u64 = 30;
-    let mut workloads: Vec<_> = two_operations(&cores())
-        .into_iter()
-        .map(Workload::synced)
-        .collect();
-    let all = workloads.len();
-    if stress_factor() == 1 {
-        let mut numbers = Numbers::new(2);
-        workloads.retain(|_| numbers.below(all as u64) < SAMPLE);
+    const SAMPLE: u64 = 60;
+    let mut workloads = two_operations(&cores());
+    let all = workloads.len() as u64;
+    let mut numbers = Numbers::new(2);
+    workloads.retain(|_| numbers.below(all) < SAMPLE * u64::from(stress_factor()));
+    if stress_factor() > 1 {
+        workloads.extend(two_operations(&ace()));
     }
-    check_all("two operations", &workloads, &few());
+    check_all("two operations", workloads, &few());
 }
 
 #[test]
 fn random_workloads() {
     const OPERATIONS: usize = 15;
     let seeds = 0..4 * u64::from(stress_factor());
-    let workloads: Vec<_> = seeds
-        .map(|seed| random(&cores(), OPERATIONS, seed).synced())
-        .collect();
-    check_all("random", &workloads, &few());
+    let workloads = seeds.map(|seed| random(&cores(), OPERATIONS, seed));
+    let from = 0;
+    check_from(
+        "random",
+        workloads.map(|workload| (workload, from)).collect(),
+        &few(),
+    );
+}
+
+/// What takes several steps: a length comes with the last of them.
+#[test]
+fn a_write_over_holes_and_blocks() {
+    const FILE: &str = "/A/foo";
+    let hole = Core::Punch(FILE, Place::MiddleBlock);
+    let ahead = Core::Allocate(FILE, Place::End, Length::Kept);
+    let extended = Core::Allocate(FILE, Place::Across, Length::Extended);
+    let zeroed = Core::Zero(FILE, Place::Across, Length::Extended);
+    let write = Core::Write(FILE, Place::Across, Means::Write);
+    let sequences: [&[Core]; 5] = [
+        &[hole, write],
+        &[hole, ahead, write],
+        &[hole, extended],
+        &[hole, zeroed],
+        &[hole, Core::Insert(FILE), write],
+    ];
+    let workloads = sequences.map(Workload::of).to_vec();
+    check_all("over holes and blocks", workloads, &Limits::default());
+}
+
+/// **Symptom.** What was stored through a mapping was not there after `fsync` and a crash.
+/// **Cause.** Taking a range out of the file, or putting one in, dropped the mapping entries of all
+/// that moved, and with them what a sync has to flush. **Fix.** It is flushed when its entries go.
+#[test]
+fn what_was_stored_is_synced_where_it_has_moved_to() {
+    const FILE: &str = "/A/foo";
+    let store = Core::Write(FILE, Place::Middle, Means::Mapping);
+    let sync = Core::Plain(Operation::SyncData(FILE));
+    let sequences = [
+        [store, Core::Collapse(FILE), sync],
+        [store, Core::Insert(FILE), sync],
+    ];
+    let workloads = sequences.map(|sequence| (Workload::of(&sequence), 0));
+    check_from("stored and moved", workloads.to_vec(), &few());
+}
+
+/// Names that meet: several of one file, symbolic links, one in the place of the other.
+#[test]
+fn random_operations_on_few_names() {
+    const OPERATIONS: u64 = 20;
+    const NAMES: [&str; 4] = ["/a", "/b", "/in/a", "/in/b"];
+    let chosen = |seed| {
+        let mut numbers = Numbers::new(seed);
+        let mut model = Model::default();
+        let mut operations = vec![Operation::MakeDirectory("/in")];
+        perform_on_model(&mut model, operations[0], 0).expect("it is empty");
+        for number in 1..OPERATIONS {
+            let operation = choose(&model, &NAMES, &mut numbers);
+            // It may fail, in the filesystem as well.
+            let _ = perform_on_model(&mut model, operation, number);
+            operations.push(operation);
+        }
+        let role = Role::Core;
+        let steps = operations.into_iter();
+        let steps = steps.map(|operation| Step { operation, role });
+        (
+            Workload {
+                steps: steps.collect(),
+            },
+            0,
+        )
+    };
+    let seeds = 0..8 * u64::from(stress_factor());
+    check_from("random, few names", seeds.map(chosen).collect(), &few());
+}
+
+/// In the slow tier more.
+fn usual() -> Limits {
+    match stress_factor() {
+        1 => Limits {
+            all_up_to_states: 64,
+            pairs_up_to_units: 8,
+            most_sets: 64,
+            random_states: 8,
+            ..Limits::default()
+        },
+        _ => Limits::default(),
+    }
 }
 
 /// What single operations are tried with in full is tried here in part.
@@ -86,8 +182,8 @@ fn few() -> Limits {
     Limits {
         all_up_to_states: 32,
         pairs_up_to_units: 6,
-        most_sets: 64,
-        random_states: 8,
+        most_sets: 32,
+        random_states: 4,
         ..Limits::default()
     }
 }

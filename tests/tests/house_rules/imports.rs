@@ -7,17 +7,17 @@ use crate::{Offence, assert_none};
 /// The layers, lowest first. A module imports from layers below its own.
 const LAYERS: [&[&str]; 9] = [
     &["sync"],
-    &["error", "run", "radix", "schedule", "gate"],
+    &["error", "run", "radix", "schedule", "gate", "lock_order"],
     &["format"],
-    &["allocation", "directory", "log"],
-    &["metadata", "inode"],
+    &["allocation", "directory", "log", "metadata"],
+    &["inode"],
     &["volume"],
     &["dax"],
     &["fs"],
     &["fsck"],
 ];
 /// The judge of an image shares nothing with those who write it.
-const FSCK_MAY_IMPORT: [&str; 2] = ["error", "format"];
+const FSCK_MAY_IMPORT: [&str; 3] = ["error", "format", "run"];
 const SOURCE: &str = "daxfs/src/";
 
 fn layer(module: &str) -> Option<usize> {
@@ -132,7 +132,7 @@ fn imports_run_one_way() {
     assert_eq!(
         lines(
             "daxfs/src/fsck/mod.rs",
-            "use crate::run::Run;\nuse crate::format;"
+            "use crate::inode::Inode;\nuse crate::{format, run};"
         ),
         [1]
     );

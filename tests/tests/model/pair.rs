@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use daxfs::{
-    Device, File, Filesystem, MapOptions, Mapping, MountOptions, PageTables, Protection, Result,
+    Device, Error, File, Filesystem, MapOptions, Mapping, MountOptions, PageTables, Protection,
+    Result,
 };
 use daxfs_tests::fixture::{Numbers, assert_clean, formatted, mount_read_only};
 use daxfs_tests::model::{Failure, FileId, Model};
@@ -138,8 +139,14 @@ impl Pair {
                 self.model.truncate(id, len);
             }
             Punch { at, len, .. } => {
-                file.punch_hole(at as u64, len as u64).unwrap();
-                self.model.punch_hole(id, at, len);
+                let punched = file.punch_hole(at as u64, len as u64);
+                match len {
+                    0 => assert!(matches!(punched, Err(Error::InvalidOption { .. }))),
+                    _ => {
+                        punched.unwrap();
+                        self.model.punch_hole(id, at, len);
+                    }
+                }
             }
             Read { at, len, .. } => {
                 let mut bytes = vec![0xee; len];

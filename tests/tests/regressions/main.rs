@@ -9,7 +9,6 @@
 //! | `lost_flush` | what an invalidation must not forget |
 //! | `durability` | what a sync promises, and what a crash may leave |
 //! | `space` | the blocks that are kept for metadata |
-//! | `images` | images that are whole and absurd |
 //! | `times` | when a file was last modified |
 //! | `address_space` | a process that may have no more mappings |
 //!
@@ -20,7 +19,6 @@
 mod address_space;
 mod durability;
 mod hold;
-mod images;
 mod inodes;
 mod lengths;
 mod lost_flush;

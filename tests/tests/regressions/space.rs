@@ -24,7 +24,7 @@ fn a_full_device_can_sync_after_its_extents_have_grown() {
             file
         })
         .collect();
-    fs.sync().unwrap();
+    fs.checkpoint().unwrap();
     let filler = fs.create("/filler").unwrap();
     // Just enough is left for two more extents each and a little metadata, but not for more.
     fill_up_to(&fs, &filler, (3 * FILES + 2) * BLOCK);
@@ -35,21 +35,22 @@ fn a_full_device_can_sync_after_its_extents_have_grown() {
         }
     }
 
-    fs.sync().expect("the growth was kept room for");
+    fs.checkpoint().expect("the growth was kept room for");
     for file in &files {
         file.truncate(9 * BLOCK).unwrap();
     }
-    fs.sync().expect("shrinking needs no more than growing did");
+    fs.checkpoint()
+        .expect("shrinking needs no more than growing did");
     fs.remove_file("/filler").unwrap();
-    fs.sync().expect("removing makes room");
+    fs.checkpoint().expect("removing makes room");
     drop((filler, files));
     fs.unmount().expect("a full device can be unmounted");
     assert_clean(&device);
     assert_eq!(mount(&device).space().inodes, 1 + FILES);
 }
 
-/// Writes to `file`, and syncs, until no more than `left_bytes` are available, as they are counted
-/// right after a sync.
+/// Writes to `file`, and makes checkpoints, until no more than `left_bytes` are available, as they
+/// are counted right after one.
 fn fill_up_to(fs: &Filesystem, file: &File, left_bytes: u64) {
     let mut at = file.len_bytes();
     while fs.space().available_bytes > left_bytes {
@@ -57,7 +58,7 @@ fn fill_up_to(fs: &Filesystem, file: &File, left_bytes: u64) {
             file.write_all_at(&[2; 4096], at).unwrap();
             at += BLOCK;
         }
-        fs.sync().unwrap();
+        fs.checkpoint().unwrap();
     }
 }
 
@@ -78,7 +79,7 @@ fn creating_and_removing_one_name_for_ever_needs_no_sync() {
         }
         fs.remove_file("/name").unwrap();
     }
-    fs.sync().unwrap();
+    fs.checkpoint().unwrap();
     let lost_bytes = available_bytes.saturating_sub(fs.space().available_bytes);
     assert!(lost_bytes <= 4 * BLOCK, "{lost_bytes} bytes went missing");
     fs.unmount().unwrap();

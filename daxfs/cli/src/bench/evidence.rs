@@ -16,6 +16,7 @@ use daxfs::{EntrySizes, IoLock, MappingLock};
 use super::args::PageTableChoice;
 use super::cell::{Cell, Ratio};
 use super::design::Design;
+use super::full_log::FullLogTrial;
 use super::kind::{Varied, WorkloadKind};
 use super::memory::Footprint;
 use super::trial::Trial;
@@ -25,6 +26,7 @@ use super::workload::BLOCK_BYTES;
 pub(crate) struct Evidence<'a> {
     pub(crate) cells: &'a [Cell],
     pub(crate) trials: &'a [Trial],
+    pub(crate) full_log: &'a [FullLogTrial],
     pub(crate) footprints: &'a [Footprint],
     pub(crate) cores: usize,
 }

@@ -14,6 +14,7 @@
 //! | [`report`] | the table and the JSON |
 //! | [`memory`] | what locking takes in memory |
 //! | [`trial`] | the races, forced |
+//! | [`full_log`] | two orders of locks with a full log |
 //! | [`evidence`] | what was found, by name |
 //! | [`claims`] | the claims of the thread, and how a run answers them |
 //! | [`page`] | the page with all of it |
@@ -34,6 +35,7 @@ mod cell;
 mod claims;
 mod design;
 mod evidence;
+mod full_log;
 mod harness;
 mod kind;
 mod machine;
@@ -55,7 +57,7 @@ use crate::exit::{self, Outcome};
 use crate::progress;
 use cell::Cell;
 use harness::{Coherence, Cpus, SliceTime, Tally};
-use page::Content;
+use page::{Content, Findings};
 use plan::{Group, Plan};
 use report::Report;
 use stage::Stage;
@@ -101,9 +103,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
 /// Writes the page, and its answers to standard output.
 fn write_page(report: &Report, directory: &Path, args: &BenchArgs) -> Result<()> {
     let page_tables: Vec<_> = args.page_tables().into_iter().map(Into::into).collect();
-    let trials = trial::perform_all(&page_tables)?;
-    let io_footprints = memory::measure_io_locks()?;
-    let content = Content::new(report, trials, memory::measure_all()?, io_footprints);
+    let findings = Findings {
+        trials: trial::perform_all(&page_tables)?,
+        full_log: full_log::perform_all()?,
+        footprints: memory::measure_all()?,
+        io_footprints: memory::measure_io_locks()?,
+    };
+    let content = Content::new(report, findings);
     page::write(directory, &content)?;
     let mut out = io::stdout().lock();
     for (id, verdict, sentence) in content.answers() {

@@ -5,8 +5,8 @@
 //! | `open` | creating and opening images; who may hold one |
 //! | `bounds` | byte ranges that were checked |
 //! | `tokens`, `tag` | [`Dirty`] -> [`InFlight`] -> [`Durable`] |
-//! | `recording` | a device that writes down what is done to it |
 //! | `settled` | [`Settled`]: durable, or left to the sync that comes first |
+//! | `recording` | a device that writes down what is done to it |
 //! | `describe` | what a device is, in words |
 //! | `error` | [`DeviceError`] |
 //!

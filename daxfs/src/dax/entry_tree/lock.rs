@@ -12,6 +12,7 @@ use super::segment::Segment;
 use super::{EntryTree, SEGMENT_PAGES};
 use crate::dax::entry::{DIRTY_BIT, Entry, ONE_READER, Size};
 use crate::dax::wait_table::{Turn, Wake, Wants, load, wake};
+use crate::lock_order::{Held, Rank};
 use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 
 /// An entry whose lock the holder has. Dropping it unlocks the entry with its old value.
@@ -20,6 +21,7 @@ pub(crate) struct LockedEntry<'tree> {
     word: &'tree AtomicU64,
     value: Entry,
     size: Size,
+    _rank: Held,
 }
 
 /// An entry that its holder shares with others: it has a value, and keeps it, but for its
@@ -324,6 +326,7 @@ fn try_lock<'tree>(
         word,
         value,
         size,
+        _rank: Held::take(Rank::Entry),
     })
 }
 

@@ -36,16 +36,16 @@ pub(crate) enum Held {
 
 impl EntryTree {
     /// Removes the entries of `pages`, waiting for each that somebody holds; calls `before_wait`
-    /// before each wait, and `found` with the pages of each entry, removed or not. A large entry
-    /// of which `pages` is only a part stays: it has been broken up or divided, and what is there
-    /// now is newer than the change.
+    /// before each wait, and `found` with the pages of each entry and what it was, removed or not.
+    /// A large entry of which `pages` is only a part stays: it has been broken up or divided, and
+    /// what is there now is newer than the change.
     pub(crate) fn remove(
         &self,
         pages: Range<u64>,
         removal: Removal,
         held: Held,
         mut before_wait: impl FnMut(),
-        mut found: impl FnMut(Range<u64>),
+        mut found: impl FnMut(Range<u64>, Entry),
     ) {
         // Pairs with the fence in `try_lock`: the caller has changed the block map.
         fence(Ordering::SeqCst);
@@ -55,9 +55,10 @@ impl EntryTree {
             if !whole.is_divided() {
                 let stays = removal == Removal::Holes && whole.device_block().is_some();
                 if (is_whole || stays)
-                    && self.remove_word(&segment.whole, removal, held, &mut before_wait)
+                    && let Some(entry) =
+                        self.remove_word(&segment.whole, removal, held, &mut before_wait)
                 {
-                    found(pages.clone());
+                    found(pages.clone(), entry);
                 }
                 // It may have been divided meanwhile, by faults that know of the change.
                 if !load(&segment.whole).is_divided() {
@@ -66,9 +67,10 @@ impl EntryTree {
             }
             for page in pages {
                 let word = segment.page(page);
-                if word.is_some_and(|word| self.remove_word(word, removal, held, &mut before_wait))
-                {
-                    found(page..page + 1);
+                let entry =
+                    word.and_then(|word| self.remove_word(word, removal, held, &mut before_wait));
+                if let Some(entry) = entry {
+                    found(page..page + 1, entry);
                 }
             }
             if is_whole && removal == Removal::All {
@@ -77,22 +79,22 @@ impl EntryTree {
         });
     }
 
-    /// Removes one entry; `false` when there was none.
+    /// Removes one entry; `None` when there was none.
     fn remove_word(
         &self,
         word: &AtomicU64,
         removal: Removal,
         held: Held,
         before_wait: &mut impl FnMut(),
-    ) -> bool {
+    ) -> Option<Entry> {
         let mut turn = Turn::new(word, &self.counts);
         loop {
             let value = load(word);
             if value.is_none() || value.is_divided() {
-                return false;
+                return None;
             }
             if !value.is_free() && held == Held::PassBy {
-                return false;
+                return None;
             }
             if !value.is_free() {
                 before_wait();
@@ -100,7 +102,7 @@ impl EntryTree {
                 continue;
             }
             if removal == Removal::Holes && value.device_block().is_some() {
-                return true;
+                return Some(value);
             }
             // Acquire: pairs with the release in `LockedEntry::drop`; the unmapping that follows
             // must come after the mapping that the entry's last locker did (Invariant 2).
@@ -114,7 +116,7 @@ impl EntryTree {
             if removed.is_ok() {
                 turn.took();
                 wake(word, Wake::All);
-                return true;
+                return Some(value);
             }
         }
     }

@@ -28,6 +28,7 @@ use range::RangeIoLock;
 use segment::SegmentIoLock;
 
 use crate::error::Error;
+use crate::lock_order::{Held, Rank};
 
 /// Which I/O lock the files of a mounted filesystem use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,7 +103,9 @@ impl IoLocking {
     }
 
     /// Runs `section` while no write to `bytes` runs.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub(crate) fn shared<T>(&self, bytes: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::IoRange);
         match self {
             Self::Inode(lock) => lock.shared(bytes, section),
             Self::Range(lock) => lock.shared(bytes, section),
@@ -112,7 +115,9 @@ impl IoLocking {
     }
 
     /// Runs `section` while no other read or write of `bytes` runs.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub(crate) fn exclusive<T>(&self, bytes: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::IoRange);
         match self {
             Self::Inode(lock) => lock.exclusive(bytes, section),
             Self::Range(lock) => lock.exclusive(bytes, section),

@@ -37,12 +37,12 @@
 
 use std::ops::Range;
 
-use super::LockCounts;
 use super::steps::{
     lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers, share_entry,
 };
+use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::schedule::Point;
@@ -65,12 +65,12 @@ impl EntryShared {
             return file.map(request, seen, shared.value());
         }
         let prepared = file.prepare_for(request)?;
-        let transaction = prepared.as_ref().map(|_| file.volume.gate.begin());
+        let mut transaction = prepared.as_ref().map(|_| file.begin()).transpose()?;
         let locked = lock_entry(file, request)?;
         let mut seen = file.look_up(request)?;
         if request.needs_block(seen) {
             // Without a transaction the block was punched since `prepare_for`: begin again.
-            let prepared = prepared.zip(transaction.as_ref());
+            let prepared = prepared.zip(transaction.as_mut());
             let (prepared, transaction) = prepared.ok_or(Stop::Again)?;
             seen = file.publish_prepared(transaction, request, prepared)?;
         }
@@ -113,17 +113,18 @@ impl EntryShared {
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
-        publish_and_invalidate(file, file_block, fresh)
+        publish_and_invalidate(file, file_block, fresh, len_bytes)
     }
 
     // ---- Remove -------------------------------------------------------------------------------
 
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
-        remove_and_invalidate(file, pages.clone())?;
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+        remove_and_invalidate(file, pages.clone(), cut)?;
         // Published while the invalidation waited.
-        remove_stragglers(file, pages)
+        remove_stragglers(file, pages, cut)
     }
 
     // ---- What it takes ------------------------------------------------------------------------

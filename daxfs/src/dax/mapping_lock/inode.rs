@@ -12,12 +12,13 @@
 
 use std::ops::Range;
 
-use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
+use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
 use crate::inode::block_map::Found;
+use crate::lock_order::{Held, Rank};
 use crate::schedule::Point;
 use crate::sync::{Ordering, PoisonError, RwLock, Tally};
 
@@ -43,8 +44,8 @@ impl InodeLocked {
         self.exclusive(file, request.fault.page, || {
             let mut seen = file.look_up(request)?;
             if request.needs_block(seen) {
-                let transaction = file.volume.gate.begin();
-                seen = file.publish_prepared(&transaction, request, prepared)?;
+                let mut transaction = file.begin()?;
+                seen = file.publish_prepared(&mut transaction, request, prepared)?;
             }
             file.install(request, seen)
         })
@@ -79,22 +80,26 @@ impl InodeLocked {
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
         self.exclusive(file, file_block, || {
-            publish_and_invalidate(file, file_block, fresh)
+            publish_and_invalidate(file, file_block, fresh, len_bytes)
         })
     }
 
     // ---- Remove -------------------------------------------------------------------------------
 
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
-        self.exclusive(file, pages.start, || remove_and_invalidate(file, pages))
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+        self.exclusive(file, pages.start, || {
+            remove_and_invalidate(file, pages, cut)
+        })
     }
 
     // ---- The lock -----------------------------------------------------------------------------
 
     fn shared<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::MappingRange);
         let _guard = self.lock.try_read().unwrap_or_else(|_| {
             self.note_wait(file, page);
             self.lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -103,6 +108,7 @@ impl InodeLocked {
     }
 
     fn exclusive<T>(&self, file: &MappedFile, page: u64, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::MappingRange);
         let _guard = self.lock.try_write().unwrap_or_else(|_| {
             self.note_wait(file, page);
             self.lock.write().unwrap_or_else(PoisonError::into_inner)

@@ -46,8 +46,9 @@ use daxfs_pmem::FaultError;
 
 use super::entry::Size;
 use super::fault::{PageFault, Request, Stop};
-use super::mapped_file::{MappedFile, Prepared};
+use super::mapped_file::{Filled, MappedFile};
 use crate::error::{Error, Result};
+use crate::format::record::ShiftDirection;
 use crate::inode::block_map::Found;
 use entry::EntryLocked;
 use entry_rw::EntryShared;
@@ -120,6 +121,27 @@ impl FromStr for MappingLock {
                 reason: format!("no mapping lock is called `{text}`"),
             })
     }
+}
+
+/// Why blocks are taken out of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The file ends before them, at this length.
+    Truncate {
+        /// The new length of the file, in bytes.
+        len_bytes: u64,
+    },
+    /// They become a hole.
+    Punch,
+    /// They, and all that come after, move: see [`ShiftDirection`].
+    Shift {
+        /// How many blocks are taken out, or how large a hole is put in.
+        len_blocks: u64,
+        /// Which of the two.
+        direction: ShiftDirection,
+        /// The new length of the file, in bytes.
+        len_bytes: u64,
+    },
 }
 
 /// What the lock of a design takes and has done, beside what the entries have.
@@ -225,33 +247,36 @@ impl MappingLocking {
     }
 
     /// Puts the blocks of `fresh`, filled and ordered, into the block map at `file_block`, up to
-    /// the first block that is there already, and invalidates what was mapped there. Returns how
-    /// many blocks it put in; `fresh` keeps the rest.
+    /// the first block that is there already, and invalidates what was mapped there. If all of them
+    /// went in, the file is at least `len_bytes` long. Returns how many did; `fresh` keeps the
+    /// rest.
     pub(crate) fn publish(
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
         match self {
-            Self::None(design) => design.publish(file, file_block, fresh),
-            Self::Recheck(design) => design.publish(file, file_block, fresh),
-            Self::Entry(design) => design.publish(file, file_block, fresh),
-            Self::Inode(design) => design.publish(file, file_block, fresh),
-            Self::Range(design) => design.publish(file, file_block, fresh),
-            Self::EntryRw(design) => design.publish(file, file_block, fresh),
+            Self::None(design) => design.publish(file, file_block, fresh, len_bytes),
+            Self::Recheck(design) => design.publish(file, file_block, fresh, len_bytes),
+            Self::Entry(design) => design.publish(file, file_block, fresh, len_bytes),
+            Self::Inode(design) => design.publish(file, file_block, fresh, len_bytes),
+            Self::Range(design) => design.publish(file, file_block, fresh, len_bytes),
+            Self::EntryRw(design) => design.publish(file, file_block, fresh, len_bytes),
         }
     }
 
-    /// Makes `pages` (whole units) a hole: no mapping reaches their old blocks when it returns.
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
+    /// Makes `pages` (whole units) a hole, because of `cut`: no mapping reaches their old blocks
+    /// when it returns.
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
         match self {
-            Self::None(design) => design.remove(file, pages),
-            Self::Recheck(design) => design.remove(file, pages),
-            Self::Entry(design) => design.remove(file, pages),
-            Self::Inode(design) => design.remove(file, pages),
-            Self::Range(design) => design.remove(file, pages),
-            Self::EntryRw(design) => design.remove(file, pages),
+            Self::None(design) => design.remove(file, pages, cut),
+            Self::Recheck(design) => design.remove(file, pages, cut),
+            Self::Entry(design) => design.remove(file, pages, cut),
+            Self::Inode(design) => design.remove(file, pages, cut),
+            Self::Range(design) => design.remove(file, pages, cut),
+            Self::EntryRw(design) => design.remove(file, pages, cut),
         }
     }
 

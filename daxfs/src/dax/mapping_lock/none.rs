@@ -11,10 +11,10 @@
 
 use std::ops::Range;
 
-use super::LockCounts;
 use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate};
+use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
 use crate::inode::block_map::Found;
 
@@ -28,8 +28,8 @@ impl Unlocked {
         let mut seen = file.look_up(request)?;
         if request.needs_block(seen) {
             let prepared = prepared.ok_or(Stop::Again)?;
-            let transaction = file.volume.gate.begin();
-            seen = file.publish_prepared(&transaction, request, prepared)?;
+            let mut transaction = file.begin()?;
+            seen = file.publish_prepared(&mut transaction, request, prepared)?;
         }
         // Too late: what was seen may be stale by now.
         let locked = lock_entry(file, request)?;
@@ -65,15 +65,16 @@ impl Unlocked {
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
-        publish_and_invalidate(file, file_block, fresh)
+        publish_and_invalidate(file, file_block, fresh, len_bytes)
     }
 
     // ---- Remove -------------------------------------------------------------------------------
 
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
-        remove_and_invalidate(file, pages)
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+        remove_and_invalidate(file, pages, cut)
     }
 
     // ---- What it takes ------------------------------------------------------------------------

@@ -17,13 +17,14 @@ use std::pin::pin;
 
 use rangelock::{Granule, RangeLock};
 
-use super::LockCounts;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
+use super::{Cut, LockCounts};
 use crate::dax::entry::Size;
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
 use crate::inode::block_map::Found;
+use crate::lock_order::{Held, Rank};
 use crate::schedule::Point;
 
 /// Faults and allocations within one aligned 256 KiB are locked without the tree. Threads that work
@@ -32,7 +33,8 @@ use crate::schedule::Point;
 const GRANULE: Granule = Granule::from_len(64).expect("a power of two");
 
 /// Pinned nodes do not make the lock grow, so that of a mapped file is made as large as some dozens
-/// of threads want it. A file that is not mapped has what its writers needed.
+/// of threads want it. A file that is not mapped has what its writers needed. (Models have two
+/// threads.)
 const RANGES_AT_ONCE: usize = if cfg!(loom) { 1 } else { 64 };
 
 pub(crate) struct RangeLocked {
@@ -64,8 +66,8 @@ impl RangeLocked {
         self.exclusive_in_fault(file, pages, || {
             let mut seen = file.look_up(request)?;
             if request.needs_block(seen) {
-                let transaction = file.volume.gate.begin();
-                seen = file.publish_prepared(&transaction, request, prepared)?;
+                let mut transaction = file.begin()?;
+                seen = file.publish_prepared(&mut transaction, request, prepared)?;
             }
             file.install(request, seen)
         })
@@ -101,24 +103,28 @@ impl RangeLocked {
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
         let pages = file.units_of(file_block..file_block + fresh.run().len_blocks);
         self.exclusive(file, pages, || {
-            publish_and_invalidate(file, file_block, fresh)
+            publish_and_invalidate(file, file_block, fresh, len_bytes)
         })
     }
 
     // ---- Remove -------------------------------------------------------------------------------
 
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
-        self.exclusive(file, pages.clone(), || remove_and_invalidate(file, pages))
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+        self.exclusive(file, pages.clone(), || {
+            remove_and_invalidate(file, pages, cut)
+        })
     }
 
     // ---- The lock -----------------------------------------------------------------------------
 
     /// For a fault, with a node of its own.
     fn shared<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::MappingRange);
         if file.volume.is_scheduled() && self.lock.try_read(pages.clone()).is_none() {
             file.volume.reached(Point::LockWait, pages.start);
         }
@@ -134,6 +140,7 @@ impl RangeLocked {
         pages: Range<u64>,
         section: impl FnOnce() -> T,
     ) -> T {
+        let _rank = Held::take(Rank::MappingRange);
         self.announce_wait(file, &pages);
         let node = pin!(self.lock.node());
         let _guard = node.write(pages);
@@ -142,6 +149,7 @@ impl RangeLocked {
 
     /// For what may allocate, and lets the lock grow.
     fn exclusive<T>(&self, file: &MappedFile, pages: Range<u64>, section: impl FnOnce() -> T) -> T {
+        let _rank = Held::take(Rank::MappingRange);
         self.announce_wait(file, &pages);
         let _guard = self.lock.write(pages);
         section()

@@ -25,12 +25,12 @@
 
 use std::ops::Range;
 
-use super::LockCounts;
 use super::none::Unlocked;
 use super::steps::publish;
+use super::{Cut, LockCounts};
 use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
 use crate::inode::block_map::Found;
 
@@ -77,16 +77,17 @@ impl Rechecked {
         &self,
         file: &MappedFile,
         file_block: u64,
-        fresh: &mut Prepared<'_>,
+        fresh: &mut Filled<'_>,
+        len_bytes: u64,
     ) -> Result<u64> {
         // The invalidation comes when the whole write is over.
-        Ok(publish(file, file_block, fresh))
+        publish(file, file_block, fresh, len_bytes)
     }
 
     // ---- Remove -------------------------------------------------------------------------------
 
-    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>) -> Result<()> {
-        Unlocked.remove(file, pages)
+    pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+        Unlocked.remove(file, pages, cut)
     }
 
     // ---- What it takes ------------------------------------------------------------------------

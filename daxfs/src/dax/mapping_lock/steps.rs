@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::Cut;
 use crate::dax::entry_tree::{LockedEntry, Removal, SharedEntry};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{MappedFile, Prepared};
+use crate::dax::mapped_file::{Filled, MappedFile};
 use crate::error::Result;
+use crate::format::record::{Record, ShiftDirection};
+use crate::inode::attributes::now;
 use crate::run::Run;
 use crate::schedule::Point;
 
@@ -16,7 +19,9 @@ pub(super) fn lock_entry<'file>(
 ) -> Result<LockedEntry<'file>, Stop> {
     let page = request.fault.page;
     let before_wait = || file.volume.reached(Point::LockWait, page);
-    Ok(file.entries.lock(page, request.size, before_wait)?)
+    let locked = file.entries.lock(page, request.size, before_wait)?;
+    file.volume.reached(Point::EntryLocked, page);
+    Ok(locked)
 }
 
 /// Holds the entry of a request shared, if it has the answer.
@@ -34,36 +39,46 @@ pub(super) fn share_entry<'file>(
 pub(super) fn publish_and_invalidate(
     file: &MappedFile,
     file_block: u64,
-    fresh: &mut Prepared<'_>,
+    fresh: &mut Filled<'_>,
+    len_bytes: u64,
 ) -> Result<u64> {
-    let inserted = publish(file, file_block, fresh);
+    let inserted = publish(file, file_block, fresh, len_bytes)?;
     // An entry with a block was made after the publication: it is the new one.
     file.invalidate(file_block..file_block + inserted, Removal::Holes)?;
     Ok(inserted)
 }
 
 /// Puts a write's blocks into the block map, in a transaction of its own. Returns how many.
-pub(super) fn publish(file: &MappedFile, file_block: u64, fresh: &mut Prepared<'_>) -> u64 {
-    let transaction = file.volume.gate.begin();
-    let inserted = file.insert(&transaction, file_block, fresh.run());
-    // What the block map has is no longer ours to give back.
-    fresh.keep_rest(inserted);
-    inserted
+pub(super) fn publish(
+    file: &MappedFile,
+    file_block: u64,
+    fresh: &mut Filled<'_>,
+    len_bytes: u64,
+) -> Result<u64> {
+    let mut transaction = file.begin()?;
+    file.insert(&mut transaction, file_block, fresh, len_bytes)
 }
 
 /// Takes blocks out of the block map, in a transaction of its own, invalidates, and only then gives
 /// the blocks back.
-pub(super) fn remove_and_invalidate(file: &MappedFile, pages: Range<u64>) -> Result<()> {
-    let removed = take_out(file, pages.clone());
-    file.invalidate(pages, Removal::All)?;
+pub(super) fn remove_and_invalidate(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+    let removed = take_out(file, pages.clone(), cut)?;
+    match cut {
+        Cut::Shift { .. } => file.invalidate_moved(pages)?,
+        Cut::Truncate { .. } | Cut::Punch => file.invalidate(pages, Removal::All)?,
+    }
     file.volume.allocator.free_after_checkpoint(removed);
     Ok(())
 }
 
 /// The same for blocks that faults have published behind the back of [`remove_and_invalidate`];
 /// costs next to nothing when there are none.
-pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>) -> Result<()> {
-    let removed = take_out(file, pages.clone());
+pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
+    if matches!(cut, Cut::Shift { .. }) {
+        // What a fault has published meanwhile lies where there is a hole now: it stays.
+        return Ok(());
+    }
+    let removed = take_out(file, pages.clone(), Cut::Punch)?;
     if removed.is_empty() {
         return Ok(());
     }
@@ -72,11 +87,72 @@ pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>) -> Result<
     Ok(())
 }
 
-fn take_out(file: &MappedFile, pages: Range<u64>) -> Vec<Run> {
-    let transaction = file.volume.gate.begin();
-    let removed = file.blocks.remove(pages);
-    if !removed.is_empty() {
-        file.volume.mark_changed(&transaction, &file.inode);
+/// What the record of a cut takes of the log, in bytes.
+const CUT_LOG_BYTES: u64 = 128;
+
+/// One record says that the file is shorter and that its blocks are gone, so a crash leaves both or
+/// neither. The length that others see was shortened before, so that no fault brings blocks back.
+fn take_out(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<Vec<Run>> {
+    let mut transaction = file.volume.begin(CUT_LOG_BYTES)?;
+    let _order = file.order();
+    let removed = change(file, pages.clone(), cut);
+    let record = match record_of(file, pages, cut) {
+        Record::Unmap { .. } if removed.is_empty() => return Ok(removed),
+        record => record,
+    };
+    file.volume.allocator.note_withdrawn(&removed);
+    file.volume.mark_changed(&transaction, &file.inode);
+    transaction.log(&record)?;
+    file.inode.touch(now());
+    Ok(removed)
+}
+
+/// What a cut does to the block map and to the length.
+fn change(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Vec<Run> {
+    match cut {
+        Cut::Truncate { .. } | Cut::Punch => file.blocks.remove(pages),
+        Cut::Shift {
+            len_blocks,
+            direction,
+            len_bytes,
+        } => {
+            file.inode.set_len_bytes(len_bytes);
+            match direction {
+                ShiftDirection::TowardsStart => file.blocks.collapse(pages.start, len_blocks),
+                ShiftDirection::TowardsEnd => {
+                    file.blocks.spread(pages.start, len_blocks);
+                    Vec::new()
+                }
+            }
+        }
     }
-    removed
+}
+
+fn record_of(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Record {
+    let inode = file.inode.number();
+    let time = now();
+    match cut {
+        Cut::Truncate { len_bytes } => Record::SetLength {
+            inode,
+            len_bytes,
+            time,
+        },
+        Cut::Punch => Record::Unmap {
+            inode,
+            file_blocks: pages,
+            time,
+        },
+        Cut::Shift {
+            len_blocks,
+            direction,
+            len_bytes,
+        } => Record::Shift {
+            inode,
+            file_block: pages.start,
+            len_blocks,
+            direction,
+            len_bytes,
+            time,
+        },
+    }
 }

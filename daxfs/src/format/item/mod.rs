@@ -28,12 +28,19 @@ pub(crate) mod shared;
 pub(crate) mod symlink;
 pub(crate) mod xattr;
 
+pub(crate) use chunk::chunks;
 pub(crate) use dirent::{DirectoryHash, StoredDirent};
-pub(crate) use extents::{Sharing, StoredRun};
+pub(crate) use extents::{Sharing, StoredRun, decode_extents, encode_extents, segment_keys};
 pub(crate) use file_type::FileType;
 pub(crate) use inode::StoredInode;
 pub(crate) use key::{INODE_LIMIT, ItemKind, Key};
+pub(crate) use orphan::{decode_orphan, orphan_key};
 pub(crate) use shared::StoredSharedRun;
+pub(crate) use symlink::{MAXIMUM_TARGET_BYTES, check_target, target_chunks, target_problem};
+pub(crate) use xattr::{
+    MAXIMUM_XATTR_BYTES, MAXIMUM_XATTR_NAME_BYTES, Xattrs, decode_xattrs, encode_xattrs,
+    xattr_blob_len, xattr_chunks,
+};
 
 /// The longest value of an item: at least three items of any length fit into a leaf.
 pub(crate) const MAXIMUM_VALUE_BYTES: usize = 1024;

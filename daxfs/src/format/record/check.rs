@@ -7,11 +7,12 @@
 use std::ops::Range;
 
 use super::field::FIELDS;
-use super::{Disposition, Entry, FileType, Record, SettledRun};
-use crate::format::dirent::name_problem;
+use super::{Disposition, Entry, Record, SettledRun};
 use crate::format::error::FormatError;
 use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES};
-use crate::format::inode::MODE_BITS;
+use crate::format::item::FileType;
+use crate::format::item::dirent::dirent_name_problem as name_problem;
+use crate::format::item::inode::PERMISSION_BITS as MODE_BITS;
 
 /// Positions of directory entries: 48 bits of a hash that is never 0, above 15 bits.
 const POSITIONS: Range<u64> = 1 << 15..1 << 63;

@@ -1,37 +1,5 @@
 //! The small enumerations that records hold. Pure values.
 
-/// What a new inode is. The numbers are those of the medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(crate) enum FileType {
-    /// A regular file.
-    File = 1,
-    /// A directory.
-    Directory = 2,
-    /// A symbolic link.
-    Symlink = 3,
-    /// A named pipe.
-    Fifo = 4,
-    /// A socket.
-    Socket = 5,
-    /// A character device.
-    CharacterDevice = 6,
-    /// A block device.
-    BlockDevice = 7,
-}
-
-impl FileType {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::File,
-        Self::Directory,
-        Self::Symlink,
-        Self::Fifo,
-        Self::Socket,
-        Self::CharacterDevice,
-        Self::BlockDevice,
-    ];
-}
-
 /// What becomes of an inode that has lost a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

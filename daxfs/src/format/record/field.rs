@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
-use super::{Disposition, FileType, SettledRun, ShiftDirection};
+use super::{Disposition, SettledRun, ShiftDirection};
 use crate::format::Timestamp;
 use crate::format::error::{Fields, FormatError, Structure};
+use crate::format::item::FileType;
 use crate::run::Run;
 
 /// What a record's fields are checked as.

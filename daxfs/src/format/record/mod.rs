@@ -18,6 +18,7 @@
 
 use std::ops::Range;
 
+use super::item::FileType;
 use super::{FormatError, Timestamp};
 
 mod check;
@@ -28,7 +29,7 @@ mod settled_run;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use choice::{Disposition, FileType, ShiftDirection};
+pub(crate) use choice::{Disposition, ShiftDirection};
 pub(crate) use header::{Lsn, RecordHeader, Stamp};
 pub(crate) use settled_run::SettledRun;
 

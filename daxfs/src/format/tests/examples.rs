@@ -5,7 +5,6 @@ use proptest::prelude::*;
 
 use crate::format::features::Features;
 use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BYTES, MINIMUM_BLOCKS};
-use crate::format::image::{DataMode, ImageSuperblock};
 use crate::format::image_geometry::ImageGeometry;
 use crate::format::item::inode::PERMISSION_BITS;
 use crate::format::item::xattr::Xattrs;
@@ -15,6 +14,7 @@ use crate::format::item::{
 use crate::format::label::Label;
 use crate::format::node::IndexEntry;
 use crate::format::state::SuperblockState;
+use crate::format::superblock::{DataMode, Superblock};
 use crate::format::timestamp::Timestamp;
 use crate::format::{Block, BlockPointer};
 
@@ -148,7 +148,7 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<IndexEntry>> {
     })
 }
 
-pub(super) fn superblock() -> impl Strategy<Value = ImageSuperblock> {
+pub(super) fn superblock() -> impl Strategy<Value = Superblock> {
     let sizes = (
         prop_oneof![MINIMUM_BLOCKS..1 << 24, MINIMUM_BLOCKS..=MAXIMUM_BLOCKS],
         2..=INODE_LIMIT,
@@ -171,7 +171,7 @@ pub(super) fn superblock() -> impl Strategy<Value = ImageSuperblock> {
             };
             let root = pointer(geometry.data_start_block + numbers[3] % area, numbers[4]);
             let space_root = pointer(slots[usize::from(second_slot)], numbers[5]);
-            ImageSuperblock {
+            Superblock {
                 features: Features {
                     compatible: numbers[0],
                     ..Features::default()

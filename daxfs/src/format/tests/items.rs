@@ -215,7 +215,7 @@ fn invalid(structure: Structure, field: &'static str, rule: &'static str) -> For
 
 #[test]
 fn inodes_whose_fields_do_not_fit_their_kind_are_found() {
-    let file = StoredInode::decode(&super::layout_2::inode().encode()).unwrap();
+    let file = StoredInode::decode(&super::layout::inode().encode()).unwrap();
     let fails = |change: fn(&mut StoredInode), expected: &str| {
         let mut inode = file.clone();
         change(&mut inode);

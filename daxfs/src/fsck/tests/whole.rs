@@ -2,108 +2,124 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::builder::{Builder, ROOT, TestImage};
+use super::builder::{Builder, ROOT, settled};
+use super::device::TestImage;
 use crate::error::Error;
-use crate::format::geometry::{BLOCK_BYTES, DATA_START_BLOCK};
-use crate::format::{Identity, Superblock, SuperblockState};
-use crate::fsck::{Issue, NoProgress, Progress, Report, Severity, Shutdown, Stage, check};
-
-pub(super) fn report(image: &TestImage) -> Report {
-    check(&image.device(), &NoProgress).unwrap()
-}
-
-/// The issues of an image, which may be compared with the expected ones.
-pub(super) fn issues(builder: Builder<'_>) -> Vec<Issue> {
-    report(&builder.build()).issues
-}
+use crate::format::geometry::BLOCK_BYTES;
+use crate::format::record::{Disposition, Record};
+use crate::format::{FileType, Superblock, SuperblockState};
+use crate::fsck::{Issue, NoProgress, Progress, Severity, Shutdown, Stage, check};
 
 #[test]
 fn an_empty_image_is_clean() {
-    let report = report(&Builder::new(1024).build());
+    let report = Builder::new(1024).build().report();
     assert_eq!(report.issues, []);
     assert!(report.is_clean());
     assert_eq!(report.worst(), None);
     assert_eq!((report.inodes, report.directories, report.files), (1, 1, 0));
-    assert_eq!(
-        (
-            report.data_blocks,
-            report.metadata_blocks,
-            report.free_blocks
-        ),
-        (0, 1, 511)
+    let blocks = (
+        report.data_blocks,
+        report.metadata_blocks,
+        report.free_blocks,
     );
+    assert_eq!(blocks, (0, 1, 511));
     assert_eq!((report.generation, report.block_count), (8, 1024));
-    assert_eq!(
-        (report.label.as_str(), report.shutdown),
-        ("test", Shutdown::Clean)
-    );
+    let name = (report.label.as_str(), report.shutdown);
+    assert_eq!(name, ("test", Shutdown::Clean));
 }
 
-#[test]
-fn files_directories_and_links_are_clean_and_counted() {
-    let mut builder = Builder::new(2048);
+/// A bit of everything.
+pub(in crate::fsck) fn everything<'a>(builder: Builder<'a>) -> Builder<'a> {
+    let mut builder = builder;
     let directory = builder.directory(ROOT, "directory");
     let below = builder.directory(directory, "below");
     let file = builder.file(directory, "file", &[(0, 3), (10, 5)]);
     builder.link(ROOT, "link", file);
     builder.link(below, "another link", file);
     builder.file(below, "empty", &[]);
-    builder.file(ROOT, "large", &[(0, 600)]);
-    let image = builder.build();
-    let report = report(&image);
+    builder.file(ROOT, "large", &[(0, 512), (512, 88)]);
+    let many = (0..150).map(|n| (n * 2, 1)).collect::<Vec<_>>();
+    builder.file(ROOT, "fragmented", &many);
+    builder.symlink(ROOT, "symlink", &"t".repeat(3000));
+    builder.xattr(file, "user.name", &[7; 2000]);
+    let fifo = builder.inode(FileType::Fifo, 0);
+    builder.link(below, "fifo", fifo);
+    builder.shared_files(4);
+    let orphan = builder.inode(FileType::File, 0);
+    builder.orphan(orphan);
+    builder
+}
+
+#[test]
+fn everything_at_once_is_clean_and_counted() {
+    let image = everything(Builder::new(4096)).build();
+    let report = image.report();
     assert_eq!(report.issues, []);
-    assert_eq!((report.inodes, report.directories, report.files), (6, 3, 3));
-    assert_eq!((report.extents, report.data_blocks), (3, 608));
-    // Three directories of one leaf each, and one leaf of inodes.
-    assert_eq!(report.metadata_blocks, 4);
-    assert_eq!(report.free_blocks, 2048 - DATA_START_BLOCK - 612);
+    assert_eq!(
+        (report.inodes, report.directories, report.files),
+        (12, 3, 9)
+    );
+    assert_eq!(report.extents, 2 + 2 + 150 + 2);
+    assert_eq!(report.data_blocks, 8 + 600 + 150 + 4);
+    assert_eq!(report.metadata_blocks, image.nodes.len() as u64);
+    let in_use = report.data_blocks + report.metadata_blocks;
+    assert_eq!(report.free_blocks, 4096 - 512 - in_use);
 }
 
 #[test]
 fn trees_of_several_levels_are_clean() {
-    let mut builder = Builder::new(4096).extents_per_leaf(1);
-    let extents = (0..300).map(|n| (n * 2, 1)).collect::<Vec<_>>();
-    builder.file(ROOT, "fragmented", &extents);
-    for directory in 0..5 {
-        let directory = builder.directory(ROOT, &format!("directory {directory}"));
-        for file in 0..800 {
-            builder.file(
-                directory,
-                &format!("a file with a long name {file:040}"),
-                &[],
-            );
-        }
+    let mut builder = everything(Builder::new(4096).small_nodes());
+    for file in 0..100 {
+        builder.file(ROOT, &format!("a file with a long name {file:040}"), &[]);
     }
-    // A gap of a whole index block in the inode table.
-    builder.skip_inodes(300 * 15);
-    builder.file(ROOT, "last", &[(0, 1)]);
     let image = builder.build();
-    assert_eq!(image.superblock.inode_table_level, 2);
-    let fragmented = Identity::index_block(2, 2, 0);
-    assert!(
-        image
-            .metadata
-            .iter()
-            .any(|(_, identity)| *identity == fragmented)
-    );
-    let report = report(&image);
+    assert!(image.superblock.root_level > 2);
+    let report = image.report();
     assert_eq!(report.issues, []);
-    assert_eq!(
-        (report.files, report.directories, report.extents),
-        (4002, 6, 301)
-    );
-    assert_eq!(report.data_blocks, 301);
-    assert_eq!(report.metadata_blocks, image.metadata.len() as u64);
+    assert_eq!(report.files, 109);
+    assert_eq!(report.metadata_blocks, image.nodes.len() as u64);
 }
 
 #[test]
-fn an_image_that_was_not_unmounted_is_clean_and_says_so() {
-    let builder = Builder::new(1024).on_superblock(|s| s.state = SuperblockState::InUse);
-    let report = report(&builder.build());
-    assert_eq!(
-        (report.issues, report.shutdown),
-        (vec![], Shutdown::Unclean)
-    );
+fn a_space_map_of_two_levels_is_clean() {
+    let mut builder = Builder::new(70_000);
+    builder.allocate(40_000);
+    builder.file(ROOT, "far", &[(0, 3)]);
+    let image = builder.build();
+    assert_eq!(image.superblock.geometry.space_level(), 1);
+    assert_eq!(image.report().issues, []);
+}
+
+#[test]
+fn an_image_with_a_log_is_clean() {
+    let mut builder = everything(Builder::new(4096));
+    let block = builder.allocate(3);
+    let create = builder.create(ROOT, "new", 20);
+    builder.record(&create);
+    builder.record(&Record::Map {
+        inode: 20,
+        file_block: 511,
+        run: settled(block, 3),
+        flags: 0,
+        len_bytes: 514 * BLOCK_BYTES,
+        time: super::builder::TIME,
+    });
+    let Record::Create { position, .. } = create else {
+        unreachable!("made above");
+    };
+    builder.record(&Record::Unlink {
+        directory: ROOT,
+        position,
+        inode: 20,
+        time: super::builder::TIME,
+        disposition: Disposition::Orphaned,
+    });
+    let mut image = builder.build();
+    image.edit_superblock(|superblock| superblock.state = SuperblockState::InUse);
+    let report = image.report();
+    assert_eq!(report.issues, []);
+    assert_eq!((report.log_records, report.inodes), (3, 12));
+    assert_eq!(report.shutdown, Shutdown::Unclean);
 }
 
 /// An image whose copies are of generations 8 and 7, as a crash between their writes leaves them.
@@ -119,16 +135,15 @@ fn image_with_an_older_copy() -> TestImage {
 
 #[test]
 fn the_newer_copy_of_the_superblock_is_checked() {
-    let newer = report(&image_with_an_older_copy());
+    let newer = image_with_an_older_copy().report();
     assert_eq!((newer.generation, newer.issues), (8, vec![]));
 }
 
 #[test]
 fn a_damaged_copy_of_the_superblock_is_a_warning() {
-    let mut image = image_with_an_older_copy();
-    image.bytes[100] ^= 1;
-    let report = report(&image);
-    assert_eq!(report.generation, 7);
+    let mut image = Builder::new(1024).build();
+    image.flip(0, 100);
+    let report = image.report();
     assert!(matches!(
         report.issues[..],
         [Issue::SuperblockCopy { block: 0, .. }]
@@ -145,7 +160,7 @@ fn copies_of_one_generation_that_differ_are_found() {
     };
     image.put(1, &other.encode());
     assert_eq!(
-        report(&image).issues,
+        image.report().issues,
         [Issue::SuperblockCopiesDiffer { generation: 8 }]
     );
 }
@@ -153,9 +168,9 @@ fn copies_of_one_generation_that_differ_are_found() {
 #[test]
 fn two_damaged_superblocks_are_fatal() {
     let mut image = Builder::new(1024).build();
-    image.bytes[100] ^= 1;
-    image.bytes[4096 + 100] ^= 1;
-    let report = report(&image);
+    image.flip(0, 100);
+    image.flip(1, 100);
+    let report = image.report();
     assert!(matches!(
         report.issues[..],
         [
@@ -171,9 +186,12 @@ fn two_damaged_superblocks_are_fatal() {
 #[test]
 fn copies_of_two_images_are_found() {
     let mut image = Builder::new(1024).build();
-    let other = Builder::new(1024).on_superblock(|s| s.uuid[0] ^= 1).build();
-    image.put(1, &other.superblock.encode());
-    let issues = report(&image).issues;
+    let other = Superblock {
+        uuid: *b"another image's.",
+        ..image.superblock.clone()
+    };
+    image.put(1, &other.encode());
+    let issues = image.report().issues;
     assert!(
         matches!(issues[..], [Issue::SuperblockIdentity { .. }]),
         "{issues:?}"
@@ -219,13 +237,11 @@ fn progress_adds_up_to_the_total_of_each_stage() {
             self.done.fetch_add(steps, Ordering::Relaxed);
         }
     }
-    let mut builder = Builder::new(1024);
-    for file in 0..40 {
-        builder.file(ROOT, &file.to_string(), &[]);
-    }
+    let image = everything(Builder::new(4096).small_nodes()).build();
+    let leaves = image.nodes.iter().filter(|node| node.level == 0).count() as u64;
     let sum = Sum::default();
-    check(&builder.build().device(), &sum).unwrap();
-    // Three leaves of the inode table, then 41 inodes.
-    assert_eq!(sum.total.into_inner(), 44);
-    assert_eq!(sum.done.into_inner(), 44);
+    check(&image.device(), &sum).unwrap();
+    // Leaves of the tree, their items, the owners of what is shared, and 12 inodes.
+    assert_eq!(sum.total.into_inner(), 3 * leaves + 12);
+    assert_eq!(sum.done.into_inner(), 3 * leaves + 12);
 }

@@ -40,6 +40,7 @@ impl Bits {
         self.leaves[leaf as usize] = Some(words);
     }
 
+    #[cfg(test)]
     pub(super) fn is_set(&self, block: u64) -> bool {
         let word = self.word(block / WORD_BLOCKS);
         word >> (block % WORD_BLOCKS) & 1 == 1

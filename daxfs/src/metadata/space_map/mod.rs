@@ -105,6 +105,7 @@ impl SpaceMap {
     }
 
     /// Whether a block is in use; those outside the data area are.
+    #[cfg(test)]
     pub(crate) fn is_used(&self, block: u64) -> bool {
         !self.is_in_data_area(Run::new(block, 1)) || self.bits.is_set(block)
     }

@@ -560,7 +560,6 @@ fn a_replaced_word_holds_what_it_says_and_keeps_the_marks_of_others() {
         assert_eq!(held(&shard), 0);
         shard.reopen();
         shard.uncrowd();
-
         let mut place = hold();
         let mut moved = 0;
         shard.retire(|_| moved += 1);

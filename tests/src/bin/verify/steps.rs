@@ -18,11 +18,11 @@ const SLOW_FACTOR: u32 = 10;
 const SLOW_PROPTEST_CASES: u32 = 256 * SLOW_FACTOR;
 /// Random schedules cost little and find more the more there are.
 const SLOW_SHUTTLE_FACTOR: u32 = 50;
-/// Damaged images that the slow tier makes: less than an hour with two processors.
+/// Damaged images that the slow tier makes. It takes hours: on two busy cores it was 22 a second.
 const SLOW_MUTATED_IMAGES: u32 = 1_000_000;
 /// A model of a design has some five times as many orders of steps with each more.
 const SLOW_MORE_PREEMPTIONS: u32 = 1;
-/// How often the slow tier runs the fuzz target, and for how long at most: on two cores that others
+/// How often the slow tier runs a fuzz target, and for how long at most: on two cores that others
 /// use too it was 80 runs a second.
 const FUZZ_RUNS: u32 = 300_000;
 const FUZZ_SECONDS: u32 = 300;
@@ -91,7 +91,8 @@ pub(crate) fn steps(tier: Tier) -> Vec<Step> {
             sanitizer("data races in the range lock", "thread"),
             sanitizer("memory errors in the range lock", "address"),
             miri(),
-            fuzz(),
+            fuzz_schedules(),
+            fuzz_images(),
         ]);
     }
     steps
@@ -181,23 +182,39 @@ fn without(tests: &[&str]) -> impl Iterator<Item = String> {
         .flat_map(|test| ["--skip".to_owned(), (*test).to_owned()])
 }
 
-/// The fuzz target for a while, from the corpus that is kept; what it finds interesting is left in
-/// the target directory.
-fn fuzz() -> Step {
-    let found = target_directory().join("fuzz-corpus");
-    let mut arguments = words("fuzz run --fuzz-dir rangelock/fuzz operations");
+/// The fuzz target of the range lock for a while, from the corpus that is kept.
+fn fuzz_schedules() -> Step {
+    let corpus = "rangelock/tests/differential/corpus";
+    let mut step = fuzz("rangelock/fuzz", "operations");
+    step.name = "the range lock with chosen schedules";
+    // After the folder that what is found goes to.
+    step.arguments.insert(6, corpus.to_owned());
+    step.arguments.push("-max_len=600".to_owned());
+    step
+}
+
+/// The fuzz target of images for a while.
+fn fuzz_images() -> Step {
+    let mut step = fuzz("daxfs/fuzz", "images");
+    step.name = "images with chosen damage";
+    step.arguments.push("-max_len=400".to_owned());
+    step
+}
+
+/// A fuzz target; what it finds interesting is left in the target directory.
+fn fuzz(folder: &str, target_name: &str) -> Step {
+    let found = target_directory().join("fuzz-corpus").join(target_name);
+    let mut arguments = words(&format!("fuzz run --fuzz-dir {folder} {target_name}"));
     arguments.extend([
         found.display().to_string(),
-        "rangelock/tests/differential/corpus".to_owned(),
         "--".to_owned(),
         format!("-runs={FUZZ_RUNS}"),
         format!("-max_total_time={FUZZ_SECONDS}"),
-        "-max_len=600".to_owned(),
         "-create_missing_dirs=1".to_owned(),
     ]);
     let target = target_directory().join("fuzz").display().to_string();
     Step {
-        name: "the range lock with chosen schedules",
+        name: "a fuzz target",
         compiler: Compiler::Nightly,
         arguments,
         environment: vec![("CARGO_TARGET_DIR", target)],

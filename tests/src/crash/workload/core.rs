@@ -28,6 +28,8 @@ use super::operation::{Length, Means, Operation, Path, Span};
 /// How much a write at the end of a file adds, in bytes.
 pub(super) const APPENDED_BYTES: u64 = 4096;
 const PIECE_BYTES: u64 = 1024;
+/// How long a file must be to have a middle.
+pub(super) const WITH_MIDDLE_BYTES: u64 = 3 * APPENDED_BYTES;
 const UNALIGNED_BYTES: u64 = 256;
 
 const FIRST_FILES: [Path; 2] = ["/foo", "/A/foo"];
@@ -46,6 +48,12 @@ pub enum Place {
     OverEnd,
     /// The last.
     BeforeEnd,
+    /// A whole block, and half a block on both sides.
+    Middle,
+    /// A whole block.
+    MiddleBlock,
+    /// From the first block to past the end.
+    Across,
 }
 
 impl Place {
@@ -57,6 +65,9 @@ impl Place {
             Self::Start => (0, PIECE_BYTES),
             Self::OverEnd => (tail, 2 * PIECE_BYTES),
             Self::BeforeEnd => (tail, PIECE_BYTES),
+            Self::Middle => (APPENDED_BYTES / 2, 2 * APPENDED_BYTES),
+            Self::MiddleBlock => (APPENDED_BYTES, APPENDED_BYTES),
+            Self::Across => (APPENDED_BYTES / 2, len_bytes),
         };
         Span {
             offset_bytes,
@@ -64,9 +75,13 @@ impl Place {
         }
     }
 
-    /// Whether the file must have bytes for it.
-    pub(super) fn needs_bytes(self) -> bool {
-        self != Self::End
+    /// How many bytes the file must have for it.
+    pub(super) fn needs_bytes(self) -> u64 {
+        match self {
+            Self::End => 0,
+            Self::Start | Self::OverEnd | Self::BeforeEnd => APPENDED_BYTES,
+            Self::Middle | Self::MiddleBlock | Self::Across => WITH_MIDDLE_BYTES,
+        }
     }
 }
 
@@ -81,6 +96,12 @@ pub enum Core {
     Punch(Path, Place),
     /// A write or store.
     Write(Path, Place, Means),
+    /// An allocation of zeroes.
+    Zero(Path, Place, Length),
+    /// A block less.
+    Collapse(Path),
+    /// A block more.
+    Insert(Path),
 }
 
 /// The 56 operations of ACE for persistent memory.
@@ -116,21 +137,39 @@ pub fn ace() -> Vec<Core> {
 }
 
 /// What ACE has for other filesystems: fallocate that extends, holes, overlapping writes, stores
-/// through a mapping, symbolic links, extended attributes, syncs.
+/// through a mapping, symbolic links, extended attributes, syncs. And what it has not: the other
+/// kinds of fallocate and rename, appends, files that get their name last, owners, checkpoints.
 #[must_use]
 pub fn more() -> Vec<Core> {
     let mut all = Vec::new();
     for file in FIRST_FILES {
         let places = [Place::End, Place::Start, Place::OverEnd];
         all.extend(places.map(|place| Core::Allocate(file, place, Length::Extended)));
-        all.extend([Place::Start, Place::BeforeEnd].map(|place| Core::Punch(file, place)));
-        let places = [Place::OverEnd, Place::BeforeEnd];
+        let places = [Place::Start, Place::BeforeEnd, Place::Middle];
+        all.extend(places.map(|place| Core::Punch(file, place)));
+        all.extend([
+            Core::Zero(file, Place::Middle, Length::Kept),
+            Core::Zero(file, Place::OverEnd, Length::Extended),
+            Core::Collapse(file),
+            Core::Insert(file),
+        ]);
+        let places = [
+            Place::OverEnd,
+            Place::BeforeEnd,
+            Place::Middle,
+            Place::Across,
+        ];
         all.extend(places.map(|place| Core::Write(file, place, Means::Write)));
         let places = [Place::Start, Place::BeforeEnd];
         all.extend(places.map(|place| Core::Write(file, place, Means::Mapping)));
-        let plain = [
+        let plain: [fn(Path) -> Operation; 9] = [
             Operation::SetAttribute,
+            Operation::SetLargeAttribute,
             Operation::RemoveAttribute,
+            Operation::SetOwner,
+            Operation::Publish,
+            |file| Operation::Append(file, APPENDED_BYTES + PIECE_BYTES),
+            |file| Operation::Append(file, PIECE_BYTES),
             Operation::SyncData,
             Operation::Sync,
         ];
@@ -141,9 +180,15 @@ pub fn more() -> Vec<Core> {
             .into_iter()
             .map(Core::Plain),
     );
+    let moves: [fn(Path, Path) -> Operation; 2] = [Operation::RenameNoReplace, Operation::Exchange];
+    for rename in moves {
+        let operation = |from, to| Core::Plain(rename(from, to));
+        all.extend([operation("/foo", "/A/bar"), operation("/A/foo", "/A/C/bar")]);
+        all.push(operation(FIRST_DIRECTORY, SECOND_DIRECTORIES[0]));
+    }
     let directories = [FIRST_DIRECTORY, "/B"];
     all.extend(directories.map(|directory| Core::Plain(Operation::Sync(directory))));
-    all.push(Core::Plain(Operation::SyncAll));
+    all.extend([Operation::SyncAll, Operation::Checkpoint].map(Core::Plain));
     all
 }
 

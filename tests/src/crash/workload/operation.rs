@@ -69,16 +69,36 @@ pub enum Operation {
     RemoveDirectory(Path),
     /// Gives the first the name of the second, which it replaces.
     Rename(Path, Path),
+    /// The same if there is no second.
+    RenameNoReplace(Path, Path),
+    /// Gives each the name of the other.
+    Exchange(Path, Path),
     /// Gives a file an extended attribute.
     SetAttribute(Path),
+    /// The same, a large one.
+    SetLargeAttribute(Path),
     /// Takes it away.
     RemoveAttribute(Path),
+    /// Gives a file other permission bits and another owner.
+    SetOwner(Path),
+    /// Puts this many bytes at the end of a file.
+    Append(Path, u64),
+    /// Makes bytes zero and gives them blocks.
+    Zero(Path, Span, Length),
+    /// Takes bytes out of a file.
+    Collapse(Path, Span),
+    /// Puts zeroes between bytes of a file.
+    Insert(Path, Span),
+    /// Makes a file without a name, fills it, and gives it this name.
+    Publish(Path),
     /// Makes a file durable.
     Sync(Path),
     /// Makes a file's bytes durable, and what it takes to find them.
     SyncData(Path),
     /// Makes all durable.
     SyncAll,
+    /// Lets the filesystem tidy up: nothing is seen of it.
+    Checkpoint,
 }
 
 impl fmt::Display for Operation {
@@ -107,11 +127,28 @@ impl fmt::Display for Operation {
             Self::Remove(path) => write!(formatter, "remove {path}"),
             Self::RemoveDirectory(path) => write!(formatter, "rmdir {path}"),
             Self::Rename(from, to) => write!(formatter, "rename {from} {to}"),
+            Self::RenameNoReplace(from, to) => {
+                write!(formatter, "rename (no replace) {from} {to}")
+            }
+            Self::Exchange(from, to) => write!(formatter, "exchange {from} {to}"),
             Self::SetAttribute(path) => write!(formatter, "setxattr {path}"),
+            Self::SetLargeAttribute(path) => write!(formatter, "setxattr (large) {path}"),
+            Self::SetOwner(path) => write!(formatter, "chown {path}"),
+            Self::Append(path, len_bytes) => write!(formatter, "append {path} {len_bytes}"),
+            Self::Zero(path, bytes, Length::Kept) => {
+                write!(formatter, "zero (keep size) {path} {}", span(bytes))
+            }
+            Self::Zero(path, bytes, Length::Extended) => {
+                write!(formatter, "zero {path} {}", span(bytes))
+            }
+            Self::Collapse(path, bytes) => write!(formatter, "collapse {path} {}", span(bytes)),
+            Self::Insert(path, bytes) => write!(formatter, "insert {path} {}", span(bytes)),
+            Self::Publish(path) => write!(formatter, "publish {path}"),
             Self::RemoveAttribute(path) => write!(formatter, "removexattr {path}"),
             Self::Sync(path) => write!(formatter, "fsync {path}"),
             Self::SyncData(path) => write!(formatter, "fdatasync {path}"),
             Self::SyncAll => write!(formatter, "sync"),
+            Self::Checkpoint => write!(formatter, "checkpoint"),
         }
     }
 }

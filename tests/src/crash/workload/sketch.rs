@@ -46,7 +46,12 @@ impl Sketch {
             Core::Allocate(path, place, _) | Core::Punch(path, place) => {
                 self.need_bytes(path, place, &mut setup);
             }
-            Core::Write(path, place, _) => self.need_bytes(path, place, &mut setup),
+            Core::Write(path, place, _) | Core::Zero(path, place, _) => {
+                self.need_bytes(path, place, &mut setup);
+            }
+            Core::Collapse(path) | Core::Insert(path) => {
+                self.need_bytes(path, Place::MiddleBlock, &mut setup);
+            }
             Core::Plain(operation) => self.prepare_plain(operation, &mut setup),
         }
         setup
@@ -63,6 +68,11 @@ impl Sketch {
             Core::Write(path, place, means) => {
                 Operation::Write(path, place.span(self.len_bytes(path)), means)
             }
+            Core::Zero(path, place, length) => {
+                Operation::Zero(path, place.span(self.len_bytes(path)), length)
+            }
+            Core::Collapse(path) => Operation::Collapse(path, Place::MiddleBlock.span(0)),
+            Core::Insert(path) => Operation::Insert(path, Place::MiddleBlock.span(0)),
         }
     }
 
@@ -72,31 +82,49 @@ impl Sketch {
             Operation::Create(path) => drop(self.nodes.insert(path, EMPTY)),
             Operation::MakeDirectory(path) => drop(self.nodes.insert(path, Node::Directory)),
             Operation::Write(path, span, _) => self.extend(path, span),
-            Operation::Allocate(path, span, Length::Extended) => self.extend(path, span),
+            Operation::Allocate(path, span, Length::Extended)
+            | Operation::Zero(path, span, Length::Extended) => self.extend(path, span),
+            Operation::Append(path, len_bytes) => {
+                self.set_len_bytes(path, self.len_bytes(path) + len_bytes);
+            }
+            Operation::Collapse(path, span) => {
+                self.set_len_bytes(path, self.len_bytes(path) - span.len_bytes);
+            }
+            Operation::Insert(path, span) => {
+                self.set_len_bytes(path, self.len_bytes(path) + span.len_bytes);
+            }
+            Operation::Publish(path) => {
+                self.nodes.insert(path, EMPTY);
+                self.set_len_bytes(path, APPENDED_BYTES);
+            }
             Operation::Truncate(path, len_bytes) => self.set_len_bytes(path, len_bytes),
             Operation::Link(from, to) => drop(self.nodes.insert(to, self.nodes[from])),
             Operation::SymbolicLink(_, to) => drop(self.nodes.insert(to, Node::SymbolicLink)),
             Operation::Unlink(path)
             | Operation::Remove(path)
             | Operation::RemoveDirectory(path) => drop(self.nodes.remove(path)),
-            Operation::Rename(from, to) => self.rename(from, to),
-            Operation::SetAttribute(path) => self.set_attribute(path, Attribute::Present),
+            Operation::Rename(from, to) | Operation::RenameNoReplace(from, to) => {
+                self.rename(from, to);
+            }
+            Operation::Exchange(from, to) => self.exchange(from, to),
+            Operation::SetAttribute(path) | Operation::SetLargeAttribute(path) => {
+                self.set_attribute(path, Attribute::Present);
+            }
             Operation::RemoveAttribute(path) => self.set_attribute(path, Attribute::Absent),
             Operation::Allocate(..)
             | Operation::Punch(..)
+            | Operation::Zero(..)
+            | Operation::SetOwner(_)
             | Operation::Sync(_)
             | Operation::SyncData(_)
-            | Operation::SyncAll => {}
+            | Operation::SyncAll
+            | Operation::Checkpoint => {}
         }
     }
 
     fn prepare_plain(&mut self, operation: Operation, setup: &mut Vec<Operation>) {
         match operation {
-            Operation::Create(path) => {
-                self.need_parent(path, setup);
-                self.need_absent(path, setup);
-            }
-            Operation::MakeDirectory(path) => {
+            Operation::Create(path) | Operation::Publish(path) | Operation::MakeDirectory(path) => {
                 self.need_parent(path, setup);
                 self.need_absent(path, setup);
             }
@@ -108,6 +136,15 @@ impl Sketch {
             Operation::Rename(from, to) if is_directory_name(from) => {
                 self.need_directory(from, setup);
                 self.need_parent(to, setup);
+            }
+            Operation::RenameNoReplace(from, to) => {
+                self.need_name_of_kind(from, setup);
+                self.need_parent(to, setup);
+                self.need_absent(to, setup);
+            }
+            Operation::Exchange(from, to) => {
+                self.need_name_of_kind(from, setup);
+                self.need_name_of_kind(to, setup);
             }
             Operation::Rename(from, to) => {
                 self.need_file(from, setup);
@@ -135,13 +172,20 @@ impl Sketch {
                 }
             }
             Operation::Unlink(path) | Operation::Remove(path) => self.need_name(path, setup),
-            Operation::SetAttribute(path) | Operation::Sync(path) | Operation::SyncData(path) => {
-                self.need_file(path, setup);
-            }
+            Operation::SetAttribute(path)
+            | Operation::SetLargeAttribute(path)
+            | Operation::SetOwner(path)
+            | Operation::Append(path, _)
+            | Operation::Sync(path)
+            | Operation::SyncData(path) => self.need_file(path, setup),
             Operation::Allocate(..)
             | Operation::Punch(..)
             | Operation::Write(..)
-            | Operation::SyncAll => {}
+            | Operation::Zero(..)
+            | Operation::Collapse(..)
+            | Operation::Insert(..)
+            | Operation::SyncAll
+            | Operation::Checkpoint => {}
         }
     }
 
@@ -180,12 +224,21 @@ impl Sketch {
         }
     }
 
+    /// What is moved and what it is exchanged with: a file or a directory, as its name says.
+    fn need_name_of_kind(&mut self, path: Path, setup: &mut Vec<Operation>) {
+        match is_directory_name(path) {
+            true => self.need_directory(path, setup),
+            false => self.need_file(path, setup),
+        }
+    }
+
     fn need_bytes(&mut self, path: Path, place: Place, setup: &mut Vec<Operation>) {
         self.need_file(path, setup);
-        if place.needs_bytes() && self.len_bytes(path) < APPENDED_BYTES {
+        let len_bytes = place.needs_bytes();
+        if self.len_bytes(path) < len_bytes {
             let span = Span {
                 offset_bytes: 0,
-                len_bytes: APPENDED_BYTES,
+                len_bytes,
             };
             self.set_up(Operation::Write(path, span, Means::Write), setup);
         }
@@ -244,6 +297,24 @@ impl Sketch {
         if let Some(node) = self.nodes.remove(from) {
             self.nodes.insert(to, node);
         }
+    }
+
+    /// Both go with all below them.
+    fn exchange(&mut self, from: Path, to: Path) {
+        let ends = [(from, to), (to, from)];
+        let moves = ends.map(|(from, to)| (self.take_tree(from), to));
+        for (tree, to) in moves {
+            for (below, node) in tree {
+                self.nodes.insert(kept(format!("{to}{below}")), node);
+            }
+        }
+    }
+
+    fn take_tree(&mut self, path: Path) -> Vec<(&'static str, Node)> {
+        let mut names = self.below(path);
+        names.push(path);
+        let take = |name: Path| Some((&name[path.len()..], self.nodes.remove(name)?));
+        names.into_iter().filter_map(take).collect()
     }
 
     fn len_bytes(&self, path: Path) -> u64 {

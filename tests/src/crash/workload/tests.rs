@@ -102,7 +102,9 @@ fn check(operation: Operation, names: &mut BTreeSet<String>) -> Result<(), &'sta
         }
     };
     match operation {
-        Operation::Create(path) | Operation::MakeDirectory(path) => make(names, path),
+        Operation::Create(path) | Operation::Publish(path) | Operation::MakeDirectory(path) => {
+            make(names, path)
+        }
         Operation::Link(from, to) => there(names, from).and_then(|()| make(names, to)),
         Operation::SymbolicLink(_, to) => make(names, to),
         Operation::Unlink(path) | Operation::Remove(path) | Operation::RemoveDirectory(path) => {
@@ -119,13 +121,35 @@ fn check(operation: Operation, names: &mut BTreeSet<String>) -> Result<(), &'sta
             rename(from, to, names);
             Ok(())
         }
-        Operation::SyncAll => Ok(()),
+        Operation::RenameNoReplace(from, to) => {
+            there(names, from)?;
+            if names.contains(to) {
+                return Err("already there");
+            }
+            rename(from, to, names);
+            Ok(())
+        }
+        Operation::Exchange(from, to) => {
+            there(names, from).and_then(|()| there(names, to))?;
+            const ASIDE: Path = "/aside";
+            for (from, to) in [(from, ASIDE), (to, from), (ASIDE, to)] {
+                rename(from, to, names);
+            }
+            Ok(())
+        }
+        Operation::SyncAll | Operation::Checkpoint => Ok(()),
         Operation::Allocate(path, ..)
         | Operation::Punch(path, _)
         | Operation::Write(path, ..)
         | Operation::Truncate(path, _)
         | Operation::SetAttribute(path)
+        | Operation::SetLargeAttribute(path)
         | Operation::RemoveAttribute(path)
+        | Operation::SetOwner(path)
+        | Operation::Append(path, _)
+        | Operation::Zero(path, ..)
+        | Operation::Collapse(path, _)
+        | Operation::Insert(path, _)
         | Operation::Sync(path)
         | Operation::SyncData(path) => there(names, path),
     }

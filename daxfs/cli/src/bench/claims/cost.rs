@@ -1,4 +1,4 @@
-//! C7, C8, C10: what designs cost. Pure functions, no locks.
+//! C7, C8: what designs cost. Pure functions, no locks.
 
 use std::sync::RwLock;
 
@@ -41,20 +41,6 @@ pub(super) const C8: Claim = Claim {
     rule: "Holds if unmapping once wins at every size above one page (more than 1.1 times as fast, \
            lower quartile above 1), in part if at some, does not if at none.",
     judge: unmapping_once_is_better,
-};
-
-pub(super) const C10: Claim = Claim {
-    id: "C10",
-    words: "Taking the entry lock before the look-up inverts with the start of a transaction, \
-            which may wait for room in the log.",
-    shown_false_by: "A run with a full log that takes the locks in the wrong order and does not \
-                     deadlock.",
-    experiment: "A log that can be full, and a fault that must write to it while it holds an \
-                 entry.",
-    command: "none yet: answered with the filesystem's log",
-    canary: "The wrong order must deadlock, and be reported by the lock-order check.",
-    rule: "Not decided until there is a log. (Today the transaction begins before the entry lock.)",
-    judge: |_| not_decided("This filesystem has no log yet that could be full."),
 };
 
 // ---- C7 ---------------------------------------------------------------------------------------

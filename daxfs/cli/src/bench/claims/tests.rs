@@ -16,6 +16,7 @@ fn evidence<'a>(cells: &'a [Cell], trials: &'a [Trial]) -> Evidence<'a> {
     Evidence {
         cells,
         trials,
+        full_log: &[],
         footprints: &[],
         cores: 2,
     }

@@ -11,6 +11,7 @@ use crate::bench::cell::{Cell, CellResult};
 use crate::bench::claims::bar::{self, Comparison};
 use crate::bench::claims::{self, Answered};
 use crate::bench::evidence::Evidence;
+use crate::bench::full_log::FullLogTrial;
 use crate::bench::kind::WorkloadKind;
 use crate::bench::memory::{Footprint, IoFootprint};
 use crate::bench::report::Report;
@@ -32,10 +33,18 @@ pub(crate) struct Content {
     pub(super) comparisons: Vec<Comparison>,
     pub(super) workloads: Vec<Workload>,
     pub(super) figures: Vec<Figure>,
-    pub(super) trials: Vec<Trial>,
-    pub(super) footprints: Vec<Footprint>,
-    pub(super) io_footprints: Vec<IoFootprint>,
+    #[serde(flatten)]
+    pub(super) findings: Findings,
     pub(super) results: Vec<CellResult>,
+}
+
+/// What was found beside the measurements.
+#[derive(Serialize)]
+pub(crate) struct Findings {
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) full_log: Vec<FullLogTrial>,
+    pub(crate) footprints: Vec<Footprint>,
+    pub(crate) io_footprints: Vec<IoFootprint>,
 }
 
 /// A workload and what it measures.
@@ -47,16 +56,12 @@ pub(super) struct Workload {
 
 impl Content {
     /// Makes the page of `report`.
-    pub(crate) fn new(
-        report: &Report,
-        trials: Vec<Trial>,
-        footprints: Vec<Footprint>,
-        io_footprints: Vec<IoFootprint>,
-    ) -> Self {
+    pub(crate) fn new(report: &Report, findings: Findings) -> Self {
         let evidence = Evidence {
             cells: &report.cells,
-            trials: &trials,
-            footprints: &footprints,
+            trials: &findings.trials,
+            full_log: &findings.full_log,
+            footprints: &findings.footprints,
             cores: report.machine.cores,
         };
         let remark = report
@@ -76,9 +81,7 @@ impl Content {
             workloads: workloads(&evidence),
             figures: figure::all(&evidence),
             results: report.cells.iter().map(Cell::result).collect(),
-            trials,
-            footprints,
-            io_footprints,
+            findings,
         }
     }
 
@@ -150,7 +153,7 @@ impl Content {
                 "entries, mapped GiB",
                 "bytes, GiB read and not mapped",
             ],
-            rows: self.footprints.iter().map(row).collect(),
+            rows: self.findings.footprints.iter().map(row).collect(),
         }
     }
 
@@ -169,7 +172,7 @@ impl Content {
                 "bytes, idle file",
                 "bytes, after two threads wrote beside each other",
             ],
-            rows: self.io_footprints.iter().map(row).collect(),
+            rows: self.findings.io_footprints.iter().map(row).collect(),
         }
     }
 
@@ -195,7 +198,7 @@ impl Content {
                 "waited",
                 "stale zeroes",
             ],
-            rows: self.trials.iter().map(row).collect(),
+            rows: self.findings.trials.iter().map(row).collect(),
         }
     }
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-pub(super) use self::content::Content;
+pub(super) use self::content::{Content, Findings};
 use super::report;
 
 /// Makes the directory of a report, before minutes are spent on what goes into it.

@@ -42,10 +42,15 @@ use super::settings::{EntrySizes, Settings, Unmapping};
 use super::{IoLock, read_at, write_at};
 use crate::allocation::{Allocator, DataUnit};
 use crate::format::geometry::BLOCK_BYTES;
-use crate::inode::Inode;
+use crate::format::record::Lsn;
+use crate::format::{DirectoryHash, ImageGeometry};
+use crate::inode::attributes::now;
 use crate::inode::block_map::SEGMENT_BLOCKS;
+use crate::inode::{Attributes, Body, FileBody, Inode, InodeTable};
+use crate::log::{Log, LogRegion};
+use crate::metadata::Tree;
 use crate::schedule::{Mistake, Point, Schedule};
-use crate::volume::Volume;
+use crate::volume::{Store, Volume};
 
 type Word = [u8; 8];
 
@@ -60,6 +65,9 @@ const GARBAGE: Word = [0xEE; 8];
 const FILE_BYTES: u64 = SEGMENT_BLOCKS * BLOCK_BYTES;
 /// Blocks that files may have: all of one group, so that a file's lie as they do on any device.
 const DATA_BLOCKS: std::ops::Range<u64> = 512..1024;
+/// Blocks of the log, before those of files.
+const LOG_BLOCKS: std::ops::Range<u64> = 2..258;
+const DEVICE_BLOCKS: u64 = DATA_BLOCKS.end;
 const INODE: u64 = 7;
 /// The page that changes.
 const CHANGED: u64 = 0;
@@ -194,9 +202,23 @@ impl Model {
 
         let schedule = self.mistake.map(|mistake| Arc::new(Makes(mistake)) as _);
         let allocator = Allocator::new(DATA_BLOCKS.start, DATA_BLOCKS.end, DataUnit::Block);
-        let volume = Arc::new(Volume::new(Arc::clone(device), allocator, schedule));
-        let inode = Arc::new(Inode::new_file(INODE));
-        inode.set_len_bytes(&volume.gate.begin(), FILE_BYTES);
+        let volume = Arc::new(Volume::new(
+            Arc::clone(device),
+            allocator,
+            log(device),
+            InodeTable::new(INODE, 0),
+            Store::new(
+                Arc::clone(device),
+                ImageGeometry::for_blocks(DEVICE_BLOCKS),
+                Tree::empty(),
+            ),
+            DirectoryHash::new(&[0; 16]),
+            schedule,
+        ));
+        let body = Body::File(FileBody::empty());
+        let inode = Inode::new(INODE, body, 1, Attributes::new(0o644, 0, 0, now()));
+        let inode = volume.inodes.insert(inode).expect("it is the first");
+        inode.set_len_bytes(FILE_BYTES);
         let settings = Settings {
             io_lock: IoLock::Range,
             mapping_lock: self.design,
@@ -219,6 +241,16 @@ impl Model {
         }
         Arc::new(stage)
     }
+}
+
+/// An empty log, so large that no model fills it.
+fn log(device: &Arc<Device>) -> Log {
+    let region = LogRegion {
+        start_block: LOG_BLOCKS.start,
+        blocks: LOG_BLOCKS.end - LOG_BLOCKS.start,
+    };
+    let start = Lsn::new(0);
+    Log::new(Arc::clone(device), region, start, start, 1)
 }
 
 impl Stage {

@@ -1,0 +1,21 @@
+//! Bytes chosen by libFuzzer as changes of a golden image, and everything that may be done to it.
+//!
+//! The changes and what has to hold are those of the ordinary test `mutated_images`, which can run
+//! whatever is found here ever after.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../../tests/tests/mutated_images/exercise.rs"]
+mod exercise;
+#[path = "../../../tests/tests/mutated_images/golden.rs"]
+mod golden;
+#[path = "../../../tests/tests/mutated_images/mutate.rs"]
+mod mutate;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut image = golden::golden();
+    mutate::mutate(&mut image, bytes);
+    exercise::exercise(&image);
+});

@@ -1,0 +1,64 @@
+//! Limits that take too long to reach by doing.
+
+use std::sync::Arc;
+
+use daxfs_pmem::{Device, PersistenceChoice};
+
+use super::namespace::MOST_LINKS;
+use super::walk::LastLink;
+use super::{Filesystem, FormatOptions, MountOptions, RenameMode};
+use crate::error::Error;
+
+fn filesystem() -> Filesystem {
+    let device = Device::create_memfd(8 << 20, PersistenceChoice::Detect).unwrap();
+    Filesystem::format(&device, &FormatOptions::default()).unwrap();
+    Filesystem::mount(Arc::new(device), MountOptions::default()).unwrap()
+}
+
+/// Makes what `path` names believe that it has `links` names.
+fn pretend(fs: &Filesystem, path: &str, links: u32) {
+    let found = fs.mounted.find(path.as_ref(), LastLink::Keep);
+    found.unwrap().set_links(links);
+}
+
+fn is_too_many(result: Result<(), Error>) -> bool {
+    matches!(result, Err(Error::TooManyNames { .. }))
+}
+
+#[test]
+fn a_file_has_65000_names_at_most() {
+    let fs = filesystem();
+    let file = fs.create("/a").unwrap();
+    pretend(&fs, "/a", MOST_LINKS - 1);
+    fs.hard_link("/a", "/b").unwrap();
+    assert_eq!(file.metadata().links, 65_000);
+    assert!(is_too_many(fs.hard_link("/a", "/c")));
+    assert!(is_too_many(fs.link_file(&file, "/c")));
+    assert!(is_too_many(fs.hard_link("/a", "/c")));
+    // One goes, one comes.
+    fs.remove_file("/b").unwrap();
+    fs.hard_link("/a", "/c").unwrap();
+    // A rename keeps the number.
+    fs.rename("/c", "/d").unwrap();
+}
+
+#[test]
+fn a_directory_has_64998_subdirectories_at_most() {
+    let fs = filesystem();
+    for path in ["/full", "/full/one", "/other", "/other/two"] {
+        fs.create_directory(path).unwrap();
+    }
+    pretend(&fs, "/full", MOST_LINKS - 1);
+    fs.create_directory("/full/last").unwrap();
+    assert!(is_too_many(fs.create_directory("/full/more")));
+    assert!(is_too_many(fs.rename("/other/two", "/full/more")));
+    // Files are not counted; what is there may move, be replaced and be exchanged.
+    fs.create("/full/file").unwrap();
+    fs.rename("/full/last", "/full/same").unwrap();
+    fs.rename("/other/two", "/full/same").unwrap();
+    fs.create_directory("/other/three").unwrap();
+    fs.rename_with("/other/three", "/full/same", RenameMode::Exchange)
+        .unwrap();
+    let exchanged = fs.rename_with("/other/three", "/full/file", RenameMode::Exchange);
+    assert!(is_too_many(exchanged));
+}

@@ -1,0 +1,139 @@
+//! Lengths and blocks of files. See the [module above](super) for locking.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::Volume;
+use super::impossible;
+use crate::error::Result;
+use crate::format::Timestamp;
+use crate::format::geometry::blocks_for_bytes;
+use crate::format::record::{Record, ShiftDirection};
+use crate::inode::Inode;
+use crate::run::Run;
+
+/// Removes an inode that nothing refers to, and gives its blocks back.
+pub(super) fn remove_inode(volume: &Volume, inode: &Arc<Inode>) -> Result<()> {
+    if inode.file().is_some() {
+        withdraw(volume, inode, 0..u64::MAX)?;
+    }
+    volume.inodes.remove(inode.number());
+    Ok(())
+}
+
+pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
+    match record {
+        Record::Map {
+            inode,
+            file_block,
+            run,
+            len_bytes,
+            time,
+            ..
+        } => {
+            let inode = volume.inode(*inode)?;
+            put(volume, &inode, *file_block, run.run())?;
+            finish(volume, &inode, *len_bytes, *time);
+        }
+        Record::Unmap {
+            inode,
+            file_blocks,
+            time,
+        } => {
+            let inode = volume.inode(*inode)?;
+            withdraw(volume, &inode, file_blocks.clone())?;
+            finish(volume, &inode, 0, *time);
+        }
+        Record::SetLength {
+            inode,
+            len_bytes,
+            time,
+        } => {
+            let inode = volume.inode(*inode)?;
+            inode.set_len_bytes(*len_bytes);
+            let unit = volume.allocator.unit_blocks();
+            let end = blocks_for_bytes(*len_bytes).next_multiple_of(unit);
+            withdraw(volume, &inode, end..u64::MAX)?;
+            finish(volume, &inode, 0, *time);
+        }
+        Record::Extend {
+            inode,
+            len_bytes,
+            time,
+        } => {
+            let inode = volume.inode(*inode)?;
+            finish(volume, &inode, *len_bytes, *time);
+        }
+        Record::Replace {
+            inode,
+            file_block,
+            run,
+            len_bytes,
+            time,
+        } => {
+            let (inode, run) = (volume.inode(*inode)?, run.run());
+            withdraw(volume, &inode, *file_block..*file_block + run.len_blocks)?;
+            put(volume, &inode, *file_block, run)?;
+            finish(volume, &inode, *len_bytes, *time);
+        }
+        Record::Shift {
+            inode,
+            file_block,
+            len_blocks,
+            direction,
+            len_bytes,
+            time,
+        } => {
+            let inode = volume.inode(*inode)?;
+            inode.set_len_bytes(*len_bytes);
+            let blocks = volume.blocks(&inode)?;
+            match direction {
+                ShiftDirection::TowardsStart => {
+                    give_back(volume, blocks.collapse(*file_block, *len_blocks));
+                }
+                ShiftDirection::TowardsEnd => blocks.spread(*file_block, *len_blocks),
+            }
+            finish(volume, &inode, 0, *time);
+        }
+        other => {
+            return Err(impossible(format!(
+                "a record of kind {} in an image that has no use for it",
+                other.kind()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Gives blocks to a file, where it has a hole.
+fn put(volume: &Volume, inode: &Arc<Inode>, file_block: u64, run: Run) -> Result<()> {
+    volume
+        .allocator
+        .mark_used(run)
+        .map_err(|block| impossible(format!("block {block} is in use already")))?;
+    volume.allocator.note_published(run);
+    if volume.blocks(inode)?.insert_into_hole(file_block, run) != run.len_blocks {
+        return Err(impossible(format!(
+            "inode {} has blocks at {file_block} already",
+            inode.number()
+        )));
+    }
+    Ok(())
+}
+
+fn withdraw(volume: &Volume, inode: &Arc<Inode>, file_blocks: Range<u64>) -> Result<()> {
+    give_back(volume, volume.blocks(inode)?.remove(file_blocks));
+    Ok(())
+}
+
+fn give_back(volume: &Volume, removed: Vec<Run>) {
+    volume.allocator.note_withdrawn(&removed);
+    volume.allocator.free_after_checkpoint(removed);
+}
+
+/// The content changed, and the file is at least `len_bytes` long.
+fn finish(volume: &Volume, inode: &Arc<Inode>, len_bytes: u64, time: Timestamp) {
+    inode.extend_len_bytes(len_bytes);
+    inode.touch(time);
+    volume.inodes.mark_changed(inode);
+}
