@@ -81,7 +81,7 @@ fn is_mark(event: &Event) -> bool {
 }
 
 /// Lets each flush see what is now stored before it, and not what it saw in the right order.
-fn see_again(base: &[u8], trace: &mut [Event]) {
+pub(super) fn see_again(base: &[u8], trace: &mut [Event]) {
     let mut image = base.to_vec();
     for event in trace {
         match &mut event.action {

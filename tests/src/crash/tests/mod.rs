@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use daxfs_pmem::{Action, Device, Event, ThreadNumber};
 use proptest::prelude::*;
 
+use super::damage::see_again;
 use super::{
     Counts, CrashPoints, Damage, LINE_BYTES, Limits, MOST_LINES_BY_CHUNK, damaged,
     for_each_crash_state,
@@ -50,24 +51,7 @@ fn flush(line: usize) -> Action {
 
 /// Flushes see what is stored before them.
 fn with_flushes_that_see(mut trace: Vec<Event>) -> Vec<Event> {
-    let mut image = [0; IMAGE_BYTES];
-    for event in &mut trace {
-        match &mut event.action {
-            Action::Store {
-                offset_bytes,
-                bytes,
-            }
-            | Action::Stream {
-                offset_bytes,
-                bytes,
-            } => image[*offset_bytes as usize..][..bytes.len()].copy_from_slice(bytes),
-            Action::Flush {
-                offset_bytes,
-                bytes,
-            } => bytes.copy_from_slice(&image[*offset_bytes as usize..][..bytes.len()]),
-            _ => {}
-        }
-    }
+    see_again(&[0; IMAGE_BYTES], &mut trace);
     trace
 }
 
