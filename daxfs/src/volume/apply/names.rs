@@ -120,7 +120,7 @@ pub(super) fn rename(volume: &Volume, record: &Record) -> Result<()> {
         name: to_name.as_slice().into(),
         target,
     };
-    let left = if from.number() == to.number() {
+    let (left, replaced) = if from.number() == to.number() {
         volume.directory(&to)?.change(|names| {
             let left = names.remove(*from_position);
             (left, names.put(*to_position, entry))
@@ -132,7 +132,6 @@ pub(super) fn rename(volume: &Volume, record: &Record) -> Result<()> {
         let take = |names: &mut crate::directory::Names| names.remove(*from_position);
         (volume.directory(&from)?.change(take), replaced)
     };
-    let (left, replaced) = left;
     let replaced = replaced.map_or(0, |entry| entry.target.inode);
     if left.is_none_or(|entry| entry.target != target) || replaced != *replaced_inode {
         return Err(impossible(format!(
