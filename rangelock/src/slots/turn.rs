@@ -35,8 +35,9 @@ impl Turns {
 
     /// Counts a write. Says whether there were so many that the level should be left.
     pub(super) fn note_write(&self) -> bool {
+        // Each count is seen by one thread alone, so that exactly one finds the last.
         let writes = self.writes.fetch_add(1, Relaxed) + 1;
-        let is_due = writes >= WRITES;
+        let is_due = writes == WRITES;
         if is_due {
             self.writes.store(0, Relaxed);
         }
