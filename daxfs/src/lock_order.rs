@@ -9,7 +9,8 @@
 //!
 //! # The order
 //! ```text
-//!   Moves -> Directory -> Append -> IoRange -> MappingRange -> Checkpoint -> Gate -> Entry
+//!   Moves -> Directory -> Append -> IoRange -> Sharing -> MappingRange -> Checkpoint -> Gate
+//!     -> Entry
 //! ```
 //! Several of one rank may be held where the rank has an order of its own: directories ancestors
 //! first, I/O ranges by inode number and offset. Latches (allocator, block maps, inode table,
@@ -34,6 +35,8 @@ pub(crate) enum Rank {
     Append,
     /// Bytes of a file, for reads and writes.
     IoRange,
+    /// Which blocks of a file are marked as shared.
+    Sharing,
     /// Pages of a file, between faults and changes of the block map.
     MappingRange,
     /// The one checkpoint at a time.

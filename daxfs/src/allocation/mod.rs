@@ -3,6 +3,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`bitmap`] | one bit a block, grouped by 2 MiB, with free counts |
+//! | [`owners`] | how many places each shared block has |
 //! | this file | policy: where a file's next block goes, the reserve, deferred frees |
 //!
 //! # Policy
@@ -35,6 +36,7 @@
 //! thread-local state.
 
 mod bitmap;
+mod owners;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +46,7 @@ use crate::error::{Error, Result};
 use crate::run::Run;
 use bitmap::Bitmap;
 pub(crate) use bitmap::GROUP_BLOCKS;
+pub(crate) use owners::{Owners, Places, SharedRun};
 
 /// How a file wants its blocks laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

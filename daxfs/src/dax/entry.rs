@@ -1,10 +1,10 @@
 //! The word of one mapping entry.
 //!
 //! ```text
-//!  63                   20 19     8 7   6    5      4     3     2     1      0
-//! +-----------------------+---------+---+-------+-----+-----+-----+------+------+
-//! | device block          | readers | - |DIVIDED|LARGE|EMPTY|DIRTY| ZERO |LOCKED|
-//! +-----------------------+---------+---+-------+-----+-----+-----+------+------+
+//!  63             20 19     8 7   6      5       4     3     2     1      0
+//! +-----------------+---------+---+------+-------+-----+-----+-----+------+------+
+//! | device block    | readers | - |SHARED|DIVIDED|LARGE|EMPTY|DIRTY| ZERO |LOCKED|
+//! +-----------------+---------+---+------+-------+-----+-----+-----+------+------+
 //! ```
 //! | Word | Meaning |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | `ZERO` | a hole: read-only mappings of the zero page may exist |
 //! | block | that device block may be mapped; the cached answer of the block map |
 //! | block with `DIRTY` | and it may be mapped writable |
+//! | block with `SHARED` | other places have it too: it may be mapped to be read, and that alone |
 //! | any of them with `LARGE` | the same of 512 pages; the block is the first one's |
 //! | `DIVIDED` | in the word of 512 pages: each page has a word of its own |
 //!
@@ -63,6 +64,7 @@ const DIRTY: u64 = 1 << 2;
 const EMPTY: u64 = 1 << 3;
 const LARGE: u64 = 1 << 4;
 const DIVIDED: u64 = 1 << 5;
+const SHARED: u64 = 1 << 6;
 const READERS_SHIFT: u32 = 8;
 const READERS_BITS: u32 = 12;
 const READERS_MAX: u64 = (1 << READERS_BITS) - 1;
@@ -98,6 +100,11 @@ impl Entry {
             Dirtiness::Dirty => DIRTY,
         };
         Self(block << BLOCK_SHIFT | dirty | large_bit(size))
+    }
+
+    /// A block, or the first of 512, that other places have too.
+    pub(crate) fn shared(block: u64, size: Size) -> Self {
+        Self(block << BLOCK_SHIFT | SHARED | large_bit(size))
     }
 
     pub(crate) fn from_word(word: u64) -> Self {
@@ -144,11 +151,8 @@ impl Entry {
         self.0 & DIRTY != 0
     }
 
-    pub(crate) fn dirtiness(self) -> Dirtiness {
-        match self.is_dirty() {
-            true => Dirtiness::Dirty,
-            false => Dirtiness::Clean,
-        }
+    pub(crate) fn is_shared(self) -> bool {
+        self.0 & SHARED != 0
     }
 
     pub(crate) fn size(self) -> Size {
@@ -168,6 +172,13 @@ impl Entry {
     pub(crate) fn device_block_of(self, page: u64) -> Option<u64> {
         self.device_block()
             .map(|first| first + page % self.size().pages())
+    }
+
+    /// What the entry of 512 pages says of one of them, as an entry of its own.
+    pub(crate) fn part(self, offset: u64) -> Option<Self> {
+        let kept = self.0 & (DIRTY | SHARED);
+        self.device_block()
+            .map(|first| Self((first + offset) << BLOCK_SHIFT | kept))
     }
 
     /// The same entry, locked; no entry becomes an empty one of `size`.
@@ -216,9 +227,10 @@ impl std::fmt::Debug for Entry {
             Size::Small => "",
             Size::Large => "large ",
         };
+        let shared = if self.is_shared() { " shared" } else { "" };
         match self.device_block() {
             _ if self.is_divided() => write!(formatter, "{lock}divided"),
-            Some(block) => write!(formatter, "{lock}{size}block {block}{dirty}"),
+            Some(block) => write!(formatter, "{lock}{size}block {block}{dirty}{shared}"),
             None if self.is_zero() => write!(formatter, "{lock}{size}zero"),
             None => write!(formatter, "{lock}{size}none"),
         }

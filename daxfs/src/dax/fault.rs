@@ -33,6 +33,8 @@ pub(crate) enum Seen {
     Hole,
     /// The device block of the first page.
     Block(u64),
+    /// The same, of blocks that other places have too: they must not be written.
+    Shared(u64),
 }
 
 /// Why a request is not answered.
@@ -90,7 +92,7 @@ impl Request<'_> {
 
     /// Whether the fault cannot be answered by what was seen.
     pub(crate) fn needs_block(&self, seen: Seen) -> bool {
-        self.fault.access == Access::Write && seen == Seen::Hole
+        self.fault.access == Access::Write && !matches!(seen, Seen::Block(_))
     }
 
     /// What `entry` says the file has, if that answers the request.
@@ -99,6 +101,7 @@ impl Request<'_> {
             return None;
         }
         let seen = match entry.device_block_of(self.pages().start) {
+            Some(block) if entry.is_shared() => Seen::Shared(block),
             Some(block) => Seen::Block(block),
             None if entry.is_zero() => Seen::Hole,
             None => return None,
@@ -110,6 +113,7 @@ impl Request<'_> {
     pub(crate) fn entry_for(&self, seen: Seen) -> Entry {
         match (seen, self.fault.protection) {
             (Seen::Hole, _) => Entry::zero(self.size),
+            (Seen::Shared(block), _) => Entry::shared(block, self.size),
             (Seen::Block(block), Protection::ReadWrite) => {
                 Entry::block(block, self.size, Dirtiness::Dirty)
             }

@@ -5,6 +5,7 @@
 //!   I/O lock exclusive over the bytes
 //!     for each piece:
 //!       mapped: copy onto the block
+//!       shared: take it back, or copy on write
 //!       hole:   allocate blocks nobody can see; copy the data and zero the rest; fence
 //!               publish under the mapping lock: block map, then entries, then page tables
 //!     fence; then the new length
@@ -23,9 +24,11 @@ use daxfs_pmem::InFlight;
 
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
-use super::{MAX_FILE_BYTES, resize, zero};
+use super::prepared::Content;
+use super::{MAX_FILE_BYTES, copy_on_write, resize, zero};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
+use crate::format::item::Sharing;
 use crate::inode::block_map::Found;
 use crate::lock_order::{Held, Rank};
 use crate::schedule::Point;
@@ -92,9 +95,9 @@ fn copy_out(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<()>
     while done < buffer.len() {
         let piece = Piece::at(file, offset_bytes + done as u64, buffer.len() - done);
         let target = &mut buffer[done..done + piece.len];
-        match piece.device_offset_bytes {
-            Some(device_offset) => file.volume().device.read(device_offset, target)?,
-            None => target.fill(0),
+        match piece.place {
+            Place::Device(at) | Place::Shared(at) => file.volume().device.read(at, target)?,
+            Place::Hole => target.fill(0),
         }
         done += piece.len;
     }
@@ -104,8 +107,17 @@ fn copy_out(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<()>
 /// Bytes of a file that lie together on the device, or in one hole.
 struct Piece {
     len: usize,
-    /// `None` in a hole.
-    device_offset_bytes: Option<u64>,
+    place: Place,
+}
+
+/// Where they are.
+#[derive(Clone, Copy)]
+enum Place {
+    Hole,
+    /// At this byte of the device.
+    Device(u64),
+    /// The same, in blocks that other places have too.
+    Shared(u64),
 }
 
 impl Piece {
@@ -115,16 +127,19 @@ impl Piece {
         let found = file
             .mapping_lock
             .find(&file.mapped, offset_bytes / BLOCK_BYTES, blocks);
-        let (len_blocks, device_offset_bytes) = match found {
-            Found::Hole { len_blocks } => (len_blocks, None),
-            Found::Mapped(run) => (run.len_blocks, Some(run.block * BLOCK_BYTES + in_block)),
+        let place = match found {
+            Found::Hole { .. } => Place::Hole,
+            Found::Mapped(mapped) => {
+                let device_offset_bytes = mapped.run.block * BLOCK_BYTES + in_block;
+                match mapped.sharing {
+                    Sharing::Exclusive => Place::Device(device_offset_bytes),
+                    Sharing::Shared => Place::Shared(device_offset_bytes),
+                }
+            }
         };
-        let len_bytes = len_blocks * BLOCK_BYTES - in_block;
+        let len_bytes = found.len_blocks() * BLOCK_BYTES - in_block;
         let len = usize::try_from(len_bytes).map_or(max_len, |len| len.min(max_len));
-        Self {
-            len,
-            device_offset_bytes,
-        }
+        Self { len, place }
     }
 }
 
@@ -233,11 +248,12 @@ fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Opti
         let piece = Piece::at(file, at, bytes.len() - done);
         let source = &bytes[done..done + piece.len];
         let is_last = done + piece.len == bytes.len();
-        let copied = match piece.device_offset_bytes {
-            Some(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
-            None if is_last => settle(file, &mut in_flight)
+        let copied = match piece.place {
+            Place::Device(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
+            Place::Shared(_) => copy_on_write::write(file, source, at),
+            Place::Hole if is_last => settle(file, &mut in_flight)
                 .and_then(|()| fill_hole(file, source, at, at + piece.len as u64)),
-            None => fill_hole(file, source, at, 0),
+            Place::Hole => fill_hole(file, source, at, 0),
         };
         match copied {
             Ok(len) => done += len,
@@ -293,7 +309,7 @@ fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64, len_bytes: u64) 
         .copy(on_device(offset_bytes), source)?
         .and(device.zero(on_device(run_start), offset_bytes - run_start)?)
         .and(device.zero(on_device(end), run_end - end)?);
-    let mut fresh = fresh.filled(&file.volume().settle(filled)?)?;
+    let mut fresh = fresh.filled(&file.volume().settle(filled)?, Content::New)?;
     let len_bytes = if end == whole_end { len_bytes } else { 0 };
 
     file.volume()

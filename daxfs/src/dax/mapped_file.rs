@@ -13,17 +13,20 @@
 
 use std::ops::Range;
 
-use daxfs_pmem::{Access, FaultError, Frame, Settled};
+use daxfs_pmem::{Access, FaultError, Frame, Protection};
 
 use super::entry::{Dirtiness, Entry, Size};
 use super::entry_tree::{EntryTree, Held, LockedEntry, Removal};
 use super::fault::{PageFault, Request, Seen, Stop};
+use super::prepared::{Content, Filled, Prepared};
 use super::settings::{EntrySizes, Settings, Unmapping};
+use super::sharing::SharingLock;
 use super::windows::Windows;
 use crate::allocation::{GROUP_BLOCKS, Goal, Placement};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
-use crate::format::record::{Record, SettledRun};
+use crate::format::item::Sharing;
+use crate::format::record::Record;
 use crate::inode::Inode;
 use crate::inode::attributes::now;
 use crate::inode::block_map::{BlockMap, Found};
@@ -42,6 +45,7 @@ pub(crate) struct MappedFile {
     pub(crate) blocks: Arc<BlockMap>,
     pub(crate) entries: EntryTree,
     pub(crate) windows: Windows,
+    pub(crate) sharing: SharingLock,
     unmapping: Unmapping,
     entry_sizes: EntrySizes,
     /// Invalidations that have removed entries and not yet their translations; or, where blocks
@@ -51,19 +55,6 @@ pub(crate) struct MappedFile {
     /// changes of one file in the order in which they were made. A latch inside a transaction;
     /// `std`'s, since faults take it.
     order: Mutex<()>,
-}
-
-/// Blocks that nobody else can reach yet; what was not published is given back when dropped.
-pub(crate) struct Prepared<'file> {
-    file: &'file MappedFile,
-    run: Run,
-}
-
-/// The same with their content in place: only such blocks can be published.
-pub(crate) struct Filled<'file> {
-    prepared: Prepared<'file>,
-    /// The same run.
-    settled: SettledRun,
 }
 
 impl MappedFile {
@@ -79,6 +70,7 @@ impl MappedFile {
             blocks,
             entries: EntryTree::default(),
             windows: Windows::default(),
+            sharing: SharingLock::default(),
             unmapping: settings.unmapping,
             entry_sizes: settings.entry_sizes,
             invalidating: AtomicU32::new(0),
@@ -119,11 +111,16 @@ impl MappedFile {
     /// at all.
     fn may_be_large(&self, fault: &PageFault<'_>) -> bool {
         let pages = Size::Large.around(fault.page);
+        let is_usable = |seen| match seen {
+            // Copied one by one: a store of a byte should not cost 2 MiB.
+            Seen::Shared(_) => fault.access == Access::Read,
+            Seen::Hole | Seen::Block(_) => true,
+        };
         self.entry_sizes == EntrySizes::Both
             && fault.window_covers(&pages)
             && pages.end <= blocks_for_bytes(self.inode.len_bytes())
             && !self.entries.is_divided(fault.page)
-            && self.whole(pages).is_some()
+            && self.whole(pages).is_some_and(is_usable)
     }
 
     // ---- Step: look up ------------------------------------------------------------------------
@@ -157,12 +154,17 @@ impl MappedFile {
     }
 
     /// What the pages of one entry are, if they are of one piece.
-    fn whole(&self, pages: Range<u64>) -> Option<Seen> {
+    pub(super) fn whole(&self, pages: Range<u64>) -> Option<Seen> {
         let len = pages.end - pages.start;
         match self.blocks.look_up(pages.start, len) {
             Found::Hole { len_blocks } if len_blocks == len => Some(Seen::Hole),
-            Found::Mapped(run) if run.len_blocks == len && run.block.is_multiple_of(len) => {
-                Some(Seen::Block(run.block))
+            Found::Mapped(found) if found.run.len_blocks == len => {
+                let block = found.run.block;
+                let seen = match found.sharing {
+                    Sharing::Exclusive => Seen::Block(block),
+                    Sharing::Shared => Seen::Shared(block),
+                };
+                block.is_multiple_of(len).then_some(seen)
             }
             _ => None,
         }
@@ -186,34 +188,49 @@ impl MappedFile {
 
     // ---- Step: allocate -----------------------------------------------------------------------
 
-    /// Zeroed blocks for a write fault on what seems to be a hole, made before any lock of the
-    /// design is taken; `None` for any other fault. A guess: the design looks again under its lock.
+    /// Zeroed blocks for a write fault on what seems to be a hole, a copy for one on blocks that
+    /// others have too; made before any lock of the design is taken. `None` for any other fault. A
+    /// guess: the design looks again under its lock.
     ///
     /// # Errors
     /// [`FaultError::NoSpace`], [`FaultError::Device`]; [`Stop::FallBack`] when there are no 2 MiB
     /// in one piece.
     pub(crate) fn prepare_for(&self, request: &Request<'_>) -> Result<Option<Filled<'_>>, Stop> {
-        let is_write = request.fault.access == Access::Write;
-        if !is_write || self.whole(request.pages()) != Some(Seen::Hole) {
+        if request.fault.access != Access::Write {
             return Ok(None);
         }
-        self.check_within(request)?;
-        let len_blocks = request.size.pages();
-        let prepare = || -> Result<Option<Filled<'_>>> {
-            let prepared = self.allocate(request.pages().start, len_blocks, Placement::Aligned)?;
-            let run = prepared.run();
-            if run.len_blocks < len_blocks || !run.block.is_multiple_of(len_blocks) {
-                return Ok(None);
-            }
-            let zeroes = self.volume.zero_blocks(run)?;
-            Ok(Some(prepared.filled(&zeroes)?))
+        let fill = match self.whole(request.pages()) {
+            Some(Seen::Hole) => Self::prepare_zeroes,
+            Some(Seen::Shared(_)) => Self::prepare_copy,
+            Some(Seen::Block(_)) | None => return Ok(None),
         };
-        match prepare() {
-            Ok(Some(prepared)) => Ok(Some(prepared)),
-            Ok(None) => Err(self.too_small(request)),
-            Err(Error::NoSpace { .. }) if request.size != self.unit_size() => Err(Stop::FallBack),
-            Err(error) => Err(error.into()),
+        self.check_within(request)?;
+        match fill(self, request) {
+            Err(Stop::Failed(FaultError::NoSpace)) if request.size != self.unit_size() => {
+                Err(Stop::FallBack)
+            }
+            prepared => prepared,
         }
+    }
+
+    fn prepare_zeroes(&self, request: &Request<'_>) -> Result<Option<Filled<'_>>, Stop> {
+        let prepared = self.allocate_for(request)?;
+        let zeroes = self.volume.zero_blocks(prepared.run())?;
+        Ok(Some(prepared.filled(&zeroes, Content::New)?))
+    }
+
+    /// Blocks for all pages of the request, of one piece.
+    ///
+    /// # Errors
+    /// [`FaultError::NoSpace`]; [`Stop::FallBack`] when there are none in one piece.
+    pub(super) fn allocate_for(&self, request: &Request<'_>) -> Result<Prepared<'_>, Stop> {
+        let len_blocks = request.size.pages();
+        let prepared = self.allocate(request.pages().start, len_blocks, Placement::Aligned)?;
+        let run = prepared.run();
+        if run.len_blocks < len_blocks || !run.block.is_multiple_of(len_blocks) {
+            return Err(self.too_small(request));
+        }
+        Ok(prepared)
     }
 
     /// Blocks for `file_block..`, at most `max_blocks`, not yet filled.
@@ -233,7 +250,7 @@ impl MappedFile {
             placement,
         };
         let run = self.volume.allocator.allocate_data(goal, max_blocks)?;
-        Ok(Prepared { file: self, run })
+        Ok(Prepared::new(self, run))
     }
 
     /// How the file wants its blocks: aligned when it is large or mapped.
@@ -261,6 +278,9 @@ impl MappedFile {
         request: &Request<'_>,
         mut prepared: Filled<'_>,
     ) -> Result<Seen, Stop> {
+        if let Content::CopyOf { .. } = prepared.content() {
+            return self.publish_copy(transaction, request, prepared);
+        }
         let run = prepared.run();
         if self.volume.makes(Mistake::WriteFaultReplaces) {
             self.blocks.remove(request.pages());
@@ -271,6 +291,7 @@ impl MappedFile {
         }
         match self.whole(request.pages()) {
             Some(Seen::Block(block)) => Ok(Seen::Block(block)),
+            Some(Seen::Shared(_)) => Err(Stop::Again),
             _ => Err(self.too_small(request)),
         }
     }
@@ -351,25 +372,27 @@ impl MappedFile {
         Ok(())
     }
 
-    /// Puts what was seen into the faulting page table, where `before` was the entry until now. A
-    /// block that takes the place of a hole first takes the zero page out of every window.
+    /// Puts what was seen into the faulting page table, where `before` was the entry until now. If
+    /// that stood for something else, every window loses it first: nobody may store through one
+    /// what another does not show.
     pub(crate) fn map(&self, request: &Request<'_>, seen: Seen, before: Entry) -> Result<(), Stop> {
         let (fault, mut pages) = (request.fault, request.pages());
         if seen == Seen::Hole && self.volume.makes(Mistake::LargeOverSmall) {
             pages = Size::Large.around(fault.page);
         }
-        let frame = match seen {
-            Seen::Hole => Frame::Zero,
-            Seen::Block(block) => {
-                if before.is_zero() {
-                    self.windows.unmap(pages.clone())?;
-                }
-                Frame::Device {
-                    offset_bytes: block * BLOCK_BYTES,
-                    protection: fault.protection,
-                }
-            }
+        let (block, protection) = match seen {
+            Seen::Hole => (None, Protection::ReadOnly),
+            Seen::Block(block) => (Some(block), fault.protection),
+            Seen::Shared(block) => (Some(block), Protection::ReadOnly),
         };
+        let stood_for_something = before.is_zero() || before.device_block().is_some();
+        if stood_for_something && before.device_block_of(pages.start) != block {
+            self.windows.unmap(pages.clone())?;
+        }
+        let frame = block.map_or(Frame::Zero, |block| Frame::Device {
+            offset_bytes: block * BLOCK_BYTES,
+            protection,
+        });
         let window_page = pages.start - fault.window_first_page;
         let len_pages = pages.end - pages.start;
         fault
@@ -538,50 +561,4 @@ fn edges(pages: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     first
         .into_iter()
         .chain(last.filter(|last| first.is_none_or(|first| first / large != last / large)))
-}
-
-impl<'file> Prepared<'file> {
-    /// The blocks.
-    pub(crate) fn run(&self) -> Run {
-        self.run
-    }
-
-    /// The blocks with their content in place, which `content` proves.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when it proves something else.
-    pub(crate) fn filled(self, content: &Settled) -> Result<Filled<'file>> {
-        let settled = SettledRun::new(self.run, content).ok_or_else(|| Error::Corrupt {
-            structure: "new block",
-            block: self.run.block,
-            problem: "published without all of its content".into(),
-        })?;
-        Ok(Filled {
-            prepared: self,
-            settled,
-        })
-    }
-}
-
-impl Filled<'_> {
-    /// The blocks.
-    pub(crate) fn run(&self) -> Run {
-        self.settled.run()
-    }
-
-    /// The first `len_blocks`, which are published: only the rest is given back.
-    fn take_first(&mut self, len_blocks: u64) -> SettledRun {
-        let (first, rest) = self.settled.split_at(len_blocks);
-        self.settled = rest;
-        self.prepared.run = rest.run();
-        first
-    }
-}
-
-impl Drop for Prepared<'_> {
-    fn drop(&mut self) {
-        if self.run.len_blocks > 0 {
-            self.file.volume.allocator.free_now(self.run);
-        }
-    }
 }

@@ -9,11 +9,15 @@
 //! | [`lock_state`] | what the mapping lock of a file takes and has done |
 //! | [`settings`] | what a file is opened with |
 //! | [`fault`] | a page fault in terms of the file |
+//! | [`prepared`] | blocks that are being made ready for a file |
+//! | [`sharing`] | the steps by which a file comes to have blocks of its own |
 //! | [`mapped_file`] | the file and the steps that designs are made of |
 //! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
 //! | [`io_lock`] | the designs: which reads and writes run side by side |
 //! | [`open_file`] | a file with its two locks |
+//! | [`copy_on_write`] | writing blocks that other places have too |
 //! | [`zero`], [`io`], [`resize`] | reads and writes; truncation and holes |
+//! | [`reflink`] | the same blocks for two places |
 //! | [`preallocate`] | blocks ahead of time, and room in the middle of a file |
 //! | [`seek`] | where data and holes begin |
 //! | [`mapping`] | mappings of a file |
@@ -33,12 +37,13 @@
 //! # Locking
 //! Outermost first:
 //! ```text
-//!   append mutex -> I/O range -> mapping range -> gate -> entry -> latches
+//!   append mutex -> I/O range -> sharing lock -> mapping range -> gate -> entry -> latches
 //! ```
 //! (`none`, `recheck`, `entry` and `entry-rw` have no mapping range.) Latches: the allocator, block
 //! maps, the inode table, lists of windows. User memory is touched with nothing inner to the I/O
 //! range held.
 
+mod copy_on_write;
 mod entry;
 mod entry_tree;
 mod fault;
@@ -50,9 +55,12 @@ mod mapping;
 mod mapping_lock;
 mod open_file;
 mod preallocate;
+mod prepared;
+mod reflink;
 mod resize;
 mod seek;
 mod settings;
+mod sharing;
 mod wait_table;
 mod windows;
 mod zero;
@@ -69,6 +77,7 @@ pub use mapping_lock::MappingLock;
 pub(crate) use open_file::OpenFile;
 pub use preallocate::Length;
 pub(crate) use preallocate::{Content, allocate, shift};
+pub(crate) use reflink::{CloneRange, clone_range};
 pub(crate) use resize::{punch_hole, truncate};
 pub(crate) use seek::{seek_data, seek_hole};
 pub(crate) use settings::Settings;

@@ -14,6 +14,7 @@ use super::io::{range_end, some_range_end};
 use super::mapped_file::MappedFile;
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
+use super::prepared::Content as Filling;
 use super::{MAX_FILE_BYTES, resize, zero};
 use crate::allocation::Placement;
 use crate::error::{Error, Result};
@@ -100,7 +101,7 @@ fn fill_holes(file: &OpenFile, blocks: std::ops::Range<u64>) -> Result<()> {
     let mut at = blocks.start;
     while at < blocks.end {
         let len_blocks = match mapped.blocks.look_up(at, blocks.end - at) {
-            Found::Mapped(run) => run.len_blocks,
+            Found::Mapped(found) => found.run.len_blocks,
             Found::Hole { len_blocks } => fill_hole(file, mapped, at, len_blocks)?,
         };
         at += len_blocks;
@@ -112,7 +113,7 @@ fn fill_holes(file: &OpenFile, blocks: std::ops::Range<u64>) -> Result<()> {
 fn fill_hole(file: &OpenFile, mapped: &MappedFile, at: u64, len_blocks: u64) -> Result<u64> {
     let fresh = mapped.allocate(at, len_blocks, Placement::Aligned)?;
     let zeroes = file.volume().zero_blocks(fresh.run())?;
-    let mut fresh = fresh.filled(&zeroes)?;
+    let mut fresh = fresh.filled(&zeroes, Filling::New)?;
     file.mapping_lock.publish(mapped, at, &mut fresh, 0)
 }
 

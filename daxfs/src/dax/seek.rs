@@ -34,7 +34,7 @@ pub(crate) fn seek_hole(file: &OpenFile, offset_bytes: u64) -> Option<u64> {
     while at < len_bytes {
         match look_up(file, at, len_bytes) {
             Found::Hole { .. } => return Some(at),
-            Found::Mapped(run) => at = block_end(at, run.len_blocks),
+            Found::Mapped(found) => at = block_end(at, found.run.len_blocks),
         }
     }
     Some(len_bytes)

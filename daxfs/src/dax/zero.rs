@@ -1,11 +1,14 @@
 //! Zeroing part of a file in place: gaps past the old end, edges of a punched hole.
 //!
-//! Only blocks that are there are touched: a hole is zero already. The caller holds the I/O lock
+//! Only blocks that are there are touched: a hole is zero already. (Those that other places have too
+//! are copied first.) The caller holds the I/O lock
 //! exclusive over the bytes. Mappings of the blocks stay, and see the zeroes.
 
+use super::copy_on_write;
 use super::open_file::OpenFile;
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
+use crate::format::item::Sharing;
 use crate::inode::block_map::Found;
 
 /// Zeroes what lies between the end of file and where a write or truncate goes on. Bytes past the
@@ -22,13 +25,13 @@ pub(super) fn zero_range(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> R
         let block = at / BLOCK_BYTES;
         let max_blocks = end_bytes.div_ceil(BLOCK_BYTES) - block;
         let found = file.mapped.blocks.look_up(block, max_blocks);
-        let (len_blocks, mapped) = match found {
-            Found::Hole { len_blocks } => (len_blocks, None),
-            Found::Mapped(run) => (run.len_blocks, Some(run.block)),
-        };
-        let piece_end = end_bytes.min((block + len_blocks) * BLOCK_BYTES);
-        if let Some(device_block) = mapped {
-            let device_offset = device_block * BLOCK_BYTES + at % BLOCK_BYTES;
+        let piece_end = end_bytes.min((block + found.len_blocks()) * BLOCK_BYTES);
+        if let Found::Mapped(mapped) = found {
+            if mapped.sharing == Sharing::Shared {
+                copy_on_write::make_own(file, at, piece_end)?;
+                continue;
+            }
+            let device_offset = mapped.run.block * BLOCK_BYTES + at % BLOCK_BYTES;
             let in_flight = file.volume().device.zero(device_offset, piece_end - at)?;
             let _zeroed = file.volume().settle(in_flight)?;
         }

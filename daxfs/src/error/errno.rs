@@ -44,6 +44,7 @@ impl Error {
             | Self::UnsupportedVersion { .. }
             | Self::UnsupportedFeatures { .. }
             | Self::AlreadyFormatted => Errno::OPNOTSUPP,
+            Self::OtherFilesystem { .. } => Errno::XDEV,
             Self::Corrupt { .. } | Self::Truncated { .. } => Errno::UCLEAN,
             Self::LogFailed { .. } | Self::Failed { .. } | Self::PageTable(_) => Errno::IO,
             Self::Device(error) => device_number(error),
@@ -108,6 +109,7 @@ mod tests {
             ),
             (Error::IntoItself { path: path() }, 22),
             (Error::StaleInode { inode: 7 }, 116),
+            (Error::OtherFilesystem { operation: "" }, 18),
         ];
         for (error, number) in table {
             assert_eq!(error.errno(), number, "{error}");

@@ -294,6 +294,12 @@ pub enum Error {
     /// A load or store through a mapping met what a CPU would report as SIGBUS or SIGSEGV.
     #[error(transparent)]
     Access(#[from] daxfs_pmem::AccessError),
+    /// Two files of one operation are in different filesystems.
+    #[error("{operation}: the files are in different filesystems; copy the bytes instead")]
+    OtherFilesystem {
+        /// What was asked for.
+        operation: &'static str,
+    },
     /// The options given at mount contradict each other or the device.
     #[error("invalid option: {reason}")]
     InvalidOption {

@@ -19,15 +19,16 @@
 //! `state` (one checkpoint at a time; ranks before the gate). The gate, closed, for step 1 alone.
 //! No ranges, entries or directories: whoever waits for a checkpoint may hold them.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daxfs_pmem::Durable;
 
 use super::make::now_ns;
 use super::superblock::{Order, write_superblock};
-use crate::allocation::SpaceChanges;
+use crate::allocation::{SharedRun, SpaceChanges};
 use crate::error::{Error, Result};
-use crate::format::item::orphan_key;
+use crate::format::item::{StoredSharedRun, orphan_key, shared_keys};
 use crate::format::record::Lsn;
 use crate::format::{ItemKind, Key, Superblock, SuperblockState};
 use crate::gate::Closed;
@@ -65,6 +66,8 @@ struct Cut {
     taken: Vec<(Arc<Inode>, Changes)>,
     replacements: Vec<Replacement>,
     space: SpaceChanges,
+    /// The parts of the device whose shared blocks changed.
+    shared: Vec<Range<u64>>,
     freed: Vec<Run>,
     next_inode: u64,
     live_inodes: u64,
@@ -183,11 +186,13 @@ fn collect(volume: &Volume) -> Cut {
     volume.allocator.fold_reserve();
     let inodes = volume.inodes.take_changed();
     let mut replacements = orphan_items(&inodes);
+    let shared = collect_shared(volume, &mut replacements);
     let taken = collect_inodes(&inodes, &closed, &mut replacements);
     Cut {
         taken,
         replacements,
         inodes,
+        shared,
         space: volume.allocator.take_changes(),
         freed: volume.allocator.take_pending(),
         next_inode: volume.inodes.next_number(),
@@ -207,6 +212,29 @@ fn orphan_items(inodes: &ChangedInodes) -> Vec<Replacement> {
             .map(|inode| (orphan_key(*inode), Vec::new()))
             .collect(),
     }]
+}
+
+/// What is shared in the parts of the device where that changed. Returns the parts.
+fn collect_shared(volume: &Volume, replacements: &mut Vec<Replacement>) -> Vec<Range<u64>> {
+    let mut parts = Vec::new();
+    for (blocks, runs) in volume.owners.take_changed() {
+        replacements.push(Replacement {
+            keys: shared_keys(blocks.clone()),
+            items: runs.iter().map(shared_item).collect(),
+        });
+        parts.push(blocks);
+    }
+    parts
+}
+
+fn shared_item(shared: &SharedRun) -> (Key, Vec<u8>) {
+    let stored = StoredSharedRun {
+        device_block: shared.run.block,
+        len_blocks: shared.run.len_blocks,
+        owners: shared.owners,
+    };
+    let key = Key::new(0, ItemKind::Shared, stored.device_block);
+    (key, stored.encode().to_vec())
 }
 
 /// The changes of all inodes in order of their numbers, those that are gone among them.
@@ -256,6 +284,7 @@ impl Cut {
             inode.restore_changes(changes);
         }
         volume.inodes.restore_changed(self.inodes);
+        volume.owners.restore_changed(self.shared);
         volume.allocator.restore_changes(self.space);
         volume.allocator.restore_pending(self.freed);
     }

@@ -14,6 +14,7 @@ use crate::dax::{self, Content, Length, LockState, MapOptions, Mapping};
 use crate::error::Error;
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
+use crate::format::item::Sharing;
 use crate::format::record::ShiftDirection;
 use crate::inode::Inode;
 
@@ -226,6 +227,7 @@ impl File {
                 file_offset_bytes: extent.file_block * BLOCK_BYTES,
                 device_offset_bytes: extent.run.block * BLOCK_BYTES,
                 len_bytes: extent.run.len_blocks * BLOCK_BYTES,
+                is_shared: extent.sharing == Sharing::Shared,
             })
             .collect()
     }
@@ -300,7 +302,7 @@ impl File {
         self.handle.file.inode()
     }
 
-    fn check_writable(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn check_writable(&self, operation: &'static str) -> Result<()> {
         self.handle.mounted.check_writable(operation)
     }
 }

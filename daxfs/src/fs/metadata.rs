@@ -117,6 +117,8 @@ pub struct ExtentInfo {
     pub device_offset_bytes: u64,
     /// How long it is, in bytes.
     pub len_bytes: u64,
+    /// Whether other places may have these blocks too: writing them makes a copy.
+    pub is_shared: bool,
 }
 
 /// How full the log is: a checkpoint empties it.

@@ -14,6 +14,7 @@
 //! | [`namespace`], [`rename`] | making, linking, removing and moving names |
 //! | [`attributes`], [`attribute_calls`] | owners, permission bits, times, extended attributes |
 //! | [`mod@file`] | an open file |
+//! | [`copying`] | from one file to another: shared blocks, or bytes |
 //!
 //! # Locking
 //! Outermost first: moves between directories -> directories (ancestors first) -> what
@@ -24,6 +25,7 @@ mod attribute_calls;
 mod attributes;
 mod background;
 mod checkpoint;
+mod copying;
 mod file;
 mod make;
 mod metadata;

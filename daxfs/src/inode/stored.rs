@@ -14,7 +14,7 @@ use super::attributes::{from_timestamp, to_timestamp};
 use super::block_map::{BlockMap, FileExtent};
 use super::{Attributes, Body, Extended, FileBody, Inode};
 use crate::directory::{Directory, Entry};
-use crate::format::item::{self, Sharing, StoredDirent, StoredInode, StoredRun};
+use crate::format::item::{self, StoredDirent, StoredInode, StoredRun};
 use crate::format::{FileType, ItemKind, Key};
 use crate::gate::Closed;
 use crate::metadata::Replacement;
@@ -129,7 +129,7 @@ impl Inode {
             file_block: extent.file_block,
             device_block: extent.run.block,
             len_blocks: extent.run.len_blocks,
-            sharing: Sharing::Exclusive,
+            sharing: extent.sharing,
         };
         let runs: Vec<StoredRun> = runs.iter().map(stored).collect();
         let items = item::encode_extents(segment, &runs);

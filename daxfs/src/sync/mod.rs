@@ -26,13 +26,13 @@ pub(crate) use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 #[cfg(loom)]
 pub(crate) use modelled::{
-    AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, fence,
-    yield_now,
+    AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, fence, yield_now,
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::atomic::{AtomicU32, AtomicU64, fence},
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard},
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread::yield_now,
 };
 

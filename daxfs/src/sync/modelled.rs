@@ -6,7 +6,9 @@
 use std::sync::atomic::Ordering;
 
 pub(crate) use ::loom::sync::atomic::{AtomicU32, AtomicU64, fence};
-pub(crate) use ::loom::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+pub(crate) use ::loom::sync::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 pub(crate) use ::loom::thread::yield_now;
 
 /// [`std::sync::OnceLock`]: the value lies in one, and what threads know of it in an atomic.

@@ -22,12 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use daxfs_pmem::{Device, InFlight, Persistence, Settled};
 
-use crate::allocation::Allocator;
+use crate::allocation::{Allocator, Owners};
 use crate::error::{Error, Result};
 use crate::format::DirectoryHash;
 use crate::format::geometry::BLOCK_BYTES;
+use crate::format::item::Sharing;
 use crate::format::record::Record;
 use crate::gate::Gate;
+use crate::inode::block_map::MappedRun;
 use crate::inode::{Inode, InodeTable};
 use crate::log::Log;
 use crate::run::Run;
@@ -56,6 +58,8 @@ pub(crate) trait Reclaim: Send + Sync {
 pub(crate) struct Volume {
     pub(crate) device: Arc<Device>,
     pub(crate) allocator: Allocator,
+    /// Known once a block map with marks is in memory.
+    pub(crate) owners: Owners,
     pub(crate) gate: Gate,
     pub(crate) log: Log,
     pub(crate) inodes: InodeTable,
@@ -81,6 +85,7 @@ impl Volume {
         Self {
             device,
             allocator,
+            owners: Owners::default(),
             gate: Gate::default(),
             log,
             inodes,
@@ -194,6 +199,20 @@ impl Volume {
         self.inodes.mark_changed(inode);
     }
 
+    /// Notes that a file has given blocks up, and returns those that no other place has: they are
+    /// to be freed once no mapping reaches them. Inside the transaction that makes it so.
+    pub(crate) fn withdraw(&self, given_up: &[MappedRun]) -> Vec<Run> {
+        let mut withdrawn = Vec::with_capacity(given_up.len());
+        for mapped in given_up {
+            match mapped.sharing {
+                Sharing::Exclusive => withdrawn.push(mapped.run),
+                Sharing::Shared => withdrawn.extend(self.owners.drop_one(mapped.run)),
+            }
+        }
+        self.allocator.note_withdrawn(&withdrawn);
+        withdrawn
+    }
+
     /// Makes sure that bulk data is ordered before what the caller does next: durable where a
     /// fence can make it so, otherwise (files: `msync`) left to the next sync, which makes all data
     /// durable before the records that refer to it.
@@ -211,6 +230,23 @@ impl Volume {
             let _durable = device.fence(device.flush_range(0, device.usable_bytes())?)?;
         }
         Ok(())
+    }
+
+    /// Copies from one place of the device to another, apart from it.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub(crate) fn device_copy(&self, from: u64, to: u64, len_bytes: u64) -> Result<InFlight> {
+        let mut buffer = [0; BLOCK_BYTES as usize];
+        let mut copied = self.device.zero(to, 0)?;
+        let mut done = 0;
+        while done < len_bytes {
+            let len = (len_bytes - done).min(BLOCK_BYTES) as usize;
+            self.device.read(from + done, &mut buffer[..len])?;
+            copied = copied.and(self.device.copy(to + done, &buffer[..len])?);
+            done += len as u64;
+        }
+        Ok(copied)
     }
 
     /// Makes durable what was stored into blocks through mappings, where flush instructions do

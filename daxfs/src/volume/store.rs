@@ -17,14 +17,15 @@ use daxfs_pmem::Device;
 use parking_lot::RwLock;
 
 use super::Volume;
+use crate::allocation::SharedRun;
 use crate::directory::{Entry, LoadedDirectory, Names, Target};
 use crate::error::{Error, Result};
 use crate::format::geometry::MAXIMUM_FILE_BYTES;
 use crate::format::item::chunk::ChunkJoin;
-use crate::format::item::{self, StoredDirent, StoredInode};
+use crate::format::item::{self, Sharing, StoredDirent, StoredInode, StoredSharedRun};
 use crate::format::{FileType, FormatError, ImageGeometry, ItemKind, Key};
 use crate::inode::Inode;
-use crate::inode::block_map::BlockMap;
+use crate::inode::block_map::{BlockMap, FileExtent, MappedRun};
 use crate::metadata::{NodeCache, NodeReader, Tree};
 use crate::run::Run;
 
@@ -151,7 +152,11 @@ impl Store {
                     let problem = format!("{run:?} is not all of the data area");
                     return Err(corrupt_inode(number, problem));
                 }
-                if blocks.insert_into_hole(stored.file_block, run) != run.len_blocks {
+                let mapped = MappedRun {
+                    run,
+                    sharing: stored.sharing,
+                };
+                if blocks.load_into_hole(stored.file_block, mapped) != run.len_blocks {
                     let problem = format!("block {} is mapped twice", stored.file_block);
                     return Err(corrupt_inode(number, problem));
                 }
@@ -160,6 +165,22 @@ impl Store {
         })?;
         blocks.forget_changed();
         Ok(blocks)
+    }
+
+    /// The blocks with several places.
+    fn shared_runs(&self, tree: &Tree) -> Result<Vec<SharedRun>> {
+        let mut runs = Vec::new();
+        let keys = Key::range_of_kind(NO_INODE, ItemKind::Shared);
+        tree.range(&self.nodes(), keys, &mut |key, bytes| {
+            let stored = StoredSharedRun::decode(key.position, bytes)
+                .map_err(|error| corrupt(key.position, &error))?;
+            runs.push(SharedRun {
+                run: Run::new(stored.device_block, stored.len_blocks),
+                owners: stored.owners,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(runs)
     }
 }
 
@@ -228,7 +249,21 @@ impl Volume {
             );
             return Err(corrupt_inode(number, problem));
         }
+        let is_shared = |extent: &FileExtent| extent.sharing == Sharing::Shared;
+        if blocks.extents().iter().any(is_shared) {
+            self.owners.load_once(|| self.store.shared_runs(&tree))?;
+        }
         Ok(file.load(blocks))
+    }
+
+    /// Sees to it that [`Volume::owners`] knows what the medium has. So does loading a block map
+    /// with marks; whoever is about to mark blocks asks for it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Device`].
+    pub(crate) fn load_owners(&self) -> Result<()> {
+        let tree = self.store.tree.read();
+        self.owners.load_once(|| self.store.shared_runs(&tree))
     }
 
     /// Brings the extended attributes of `inode` into memory.

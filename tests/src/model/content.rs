@@ -122,6 +122,66 @@ impl Model {
         Ok(())
     }
 
+    /// Gives a range of one file to another; no bytes stand for all up to the end.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidOption`] when the range does not begin at whole blocks on both sides, ends
+    /// within a block but not with both files, is not within the one, or overlaps itself.
+    pub fn clone_range(
+        &mut self,
+        from: FileId,
+        offset: usize,
+        len: usize,
+        (to, to_offset): (FileId, usize),
+    ) -> Result<(), Failure> {
+        let source_len = self.content(from).len();
+        let len = match len {
+            0 => source_len.saturating_sub(offset),
+            given => given,
+        };
+        let (end, to_end) = (offset + len, to_offset + len);
+        let overlaps = from == to && offset < to_end && to_offset < end;
+        let is_cut =
+            !len.is_multiple_of(BLOCK) && (end != source_len || to_end < self.content(to).len());
+        let is_aligned = (offset | to_offset).is_multiple_of(BLOCK);
+        if !is_aligned || end > source_len || overlaps || is_cut {
+            return Err(Failure::InvalidOption);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let bytes = self.content(from)[offset..end].to_vec();
+        let whole = offset / BLOCK..end.div_ceil(BLOCK);
+        let shared = self.node(from).blocks.range(whole.clone()).copied();
+        let shift = |block: usize| block - offset / BLOCK + to_offset / BLOCK;
+        let shared: Vec<usize> = shared.map(shift).collect();
+        self.write_at(to, &bytes, to_offset);
+        let blocks = &mut self.node_mut(to).blocks;
+        blocks.retain(|block| !(shift(whole.start)..shift(whole.end)).contains(block));
+        blocks.extend(shared);
+        Ok(())
+    }
+
+    /// Copies from one file to another, and returns how many bytes.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidOption`] when the range overlaps itself.
+    pub fn copy_range(
+        &mut self,
+        from: FileId,
+        offset: usize,
+        len: usize,
+        (to, to_offset): (FileId, usize),
+    ) -> Result<usize, Failure> {
+        let bytes = self.read_at(from, offset, len).to_vec();
+        let len = bytes.len();
+        if from == to && offset < to_offset + len && to_offset < offset + len {
+            return Err(Failure::InvalidOption);
+        }
+        self.write_at(to, &bytes, to_offset);
+        Ok(len)
+    }
+
     // ---- Mappings -----------------------------------------------------------------------------
 
     /// Stores at `offset` of a mapping that begins at `mapped_from` of the file. What goes past the

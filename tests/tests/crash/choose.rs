@@ -31,11 +31,12 @@ fn make(path: Path, other: Path, numbers: &mut Numbers) -> Operation {
 }
 
 fn change_names(path: Path, other: Path, numbers: &mut Numbers) -> Operation {
-    match numbers.below(6) {
+    match numbers.below(8) {
         0 => Operation::Rename(path, other),
         1 => Operation::Exchange(path, other),
         2 => Operation::RenameNoReplace(path, other),
         3 => Operation::Link(path, other),
+        4 | 5 => Operation::Clone(path, other),
         _ => Operation::Unlink(path),
     }
 }

@@ -5,7 +5,8 @@
 //! `daxfs/docs/durability.md` has them:
 //! - Writes put bytes onto blocks that are there 8 at a time; so do punches and zeroing at their
 //!   edges. What is cut short leaves some, and nothing but the bytes that it is about.
-//! - What allocates gives a file its blocks run by run, and its length last.
+//! - What allocates gives a file its blocks run by run, and its length last; a clone gives it the
+//!   length with each run.
 //! - Bytes stored through a mapping may be there or not until the file is synced. They are not
 //!   torn where they are stored 8 at a time, aligned.
 
@@ -280,6 +281,10 @@ impl History {
             let is_content = match step.operation {
                 Operation::Write(_, span, _) | Operation::Zero(_, span, _) => mix(span),
                 Operation::Punch(_, span) => mix(span) && is_one_step(start, end, shown, span),
+                Operation::Clone(..) => {
+                    let expected = cloned_in_part(start, end, shown);
+                    self.has_content(number, number + 1, path, &expected, shown)
+                }
                 Operation::Append(..) | Operation::Allocate(..) => {
                     self.has_content(number, number + 1, path, &start.content, shown)
                 }
@@ -353,6 +358,19 @@ fn mix(start: &Shown, end: &Shown, shown: &Shown, span: &Range<usize>, grain: Gr
         let is_new = end.content[piece.clone()] == shown.content[piece.clone()];
         if overlap(span, &piece) && is_new {
             mix[piece.clone()].copy_from_slice(&end.content[piece]);
+        }
+    }
+    mix
+}
+
+/// What was at the start, longer if that is shown, and each block as at the end if that is shown.
+fn cloned_in_part(start: &Shown, end: &Shown, shown: &Shown) -> Vec<u8> {
+    let mut mix = start.content.clone();
+    mix.resize(shown.content.len().clamp(mix.len(), end.content.len()), 0);
+    let blocks = mix.len().min(shown.content.len());
+    for block in Grain(BLOCK_BYTES).pieces(0..blocks) {
+        if end.content[block.clone()] == shown.content[block.clone()] {
+            mix[block.clone()].copy_from_slice(&end.content[block]);
         }
     }
     mix

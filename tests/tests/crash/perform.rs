@@ -101,6 +101,7 @@ fn perform_on_file(fs: &Filesystem, operation: Operation, seed: u64) -> daxfs::R
         Operation::Insert(path, span) => {
             file(path)?.insert_range(span.offset_bytes, span.len_bytes)
         }
+        Operation::Clone(from, to) => file(from)?.clone_range(0, 0, &file(to)?, 0),
         other => panic!("{other} is about no file"),
     }
 }
@@ -172,6 +173,7 @@ pub(crate) fn file_of(model: &Model, operation: Operation) -> Option<FileId> {
         | Operation::Punch(path, _)
         | Operation::Collapse(path, _)
         | Operation::Insert(path, _)
+        | Operation::Clone(_, path)
         | Operation::Write(path, ..)
         | Operation::Sync(path)
         | Operation::SyncData(path) => model.open(path).ok(),
@@ -214,6 +216,10 @@ fn perform_on_file_of_model(
         Operation::Insert(path, span) => {
             let (file, (offset, len)) = (file(model, path)?, numbers(span));
             model.insert_range(file, offset, len)?;
+        }
+        Operation::Clone(from, to) => {
+            let (from, to) = (file(model, from)?, file(model, to)?);
+            model.clone_range(from, 0, 0, (to, 0))?;
         }
         Operation::Write(path, span, means) => {
             let (file, (offset, len)) = (file(model, path)?, numbers(span));

@@ -133,6 +133,51 @@ fn what_was_stored_is_synced_where_it_has_moved_to() {
     check_from("stored and moved", workloads.to_vec(), &few());
 }
 
+/// Blocks with several places: written, stored to, cut and given up by one or the other.
+#[test]
+fn clones_that_go_apart() {
+    let (one, other) = ("/foo", "/A/bar");
+    let clone = Core::Plain(Operation::Clone(one, other));
+    let checkpoint = Core::Plain(Operation::Checkpoint);
+    let store = |path| Core::Write(path, Place::Middle, Means::Mapping);
+    let write = |path| Core::Write(path, Place::Middle, Means::Write);
+    let sequences: [&[Core]; 8] = [
+        &[
+            store(one),
+            clone,
+            store(one),
+            Core::Plain(Operation::SyncAll),
+        ],
+        &[clone, write(one), write(other)],
+        &[clone, checkpoint, write(other), checkpoint, write(one)],
+        &[clone, Core::Plain(Operation::Truncate(one, 5000)), clone],
+        &[
+            clone,
+            checkpoint,
+            Core::Plain(Operation::Unlink(one)),
+            write(other),
+        ],
+        &[
+            clone,
+            Core::Punch(one, Place::Middle),
+            Core::Collapse(other),
+        ],
+        &[
+            clone,
+            Core::Zero(one, Place::Across, Length::Extended),
+            store(other),
+        ],
+        &[
+            Core::Punch(one, Place::MiddleBlock),
+            clone,
+            write(other),
+            Core::Insert(one),
+        ],
+    ];
+    let workloads = sequences.map(|sequence| (Workload::of(sequence), 0));
+    check_from("clones that go apart", workloads.to_vec(), &few());
+}
+
 /// Names that meet: several of one file, symbolic links, one in the place of the other.
 #[test]
 fn random_operations_on_few_names() {

@@ -54,6 +54,35 @@ pub(crate) enum Operation {
         at: usize,
         len: usize,
     },
+    ZeroRange {
+        slot: usize,
+        at: usize,
+        len: usize,
+    },
+    Collapse {
+        slot: usize,
+        page: usize,
+        pages: usize,
+    },
+    Insert {
+        slot: usize,
+        page: usize,
+        pages: usize,
+    },
+    Clone {
+        slot: usize,
+        page: usize,
+        len: usize,
+        to: usize,
+        to_page: usize,
+    },
+    Copy {
+        slot: usize,
+        at: usize,
+        len: usize,
+        to: usize,
+        to_at: usize,
+    },
     Read {
         slot: usize,
         at: usize,
@@ -145,6 +174,27 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         2 => (slot(), offset(), length()).prop_map(|(slot, at, len)| Punch { slot, at, len }),
         2 => (slot(), offset(), length()).prop_map(|(slot, at, len)| Read { slot, at, len }),
     ];
+    let page = || 0..20_usize;
+    let few = || 1..6_usize;
+    let pages = prop_oneof![Just(0), few().prop_map(|pages| pages * PAGE), length()];
+    // To where it came from as often as elsewhere: then a copy is a matter of blocks.
+    let place = prop_oneof![
+        offset().prop_map(|at| (at, at)),
+        (offset(), page()).prop_map(|(at, page)| (at, at % PAGE + page * PAGE)),
+        (offset(), offset()),
+    ];
+    let ranges = prop_oneof![
+        1 => (slot(), offset(), length())
+            .prop_map(|(slot, at, len)| ZeroRange { slot, at, len }),
+        1 => (slot(), page(), few())
+            .prop_map(|(slot, page, pages)| Collapse { slot, page, pages }),
+        1 => (slot(), page(), few())
+            .prop_map(|(slot, page, pages)| Insert { slot, page, pages }),
+        5 => (slot(), page(), pages, slot(), page()).prop_map(
+            |(slot, page, len, to, to_page)| Clone { slot, page, len, to, to_page }),
+        2 => (slot(), length(), slot(), place).prop_map(
+            |(slot, len, to, (at, to_at))| Copy { slot, at, len, to, to_at }),
+    ];
     let mapped = prop_oneof![
         3 => (slot(), window(), view())
             .prop_map(|(slot, window, view)| Map { slot, window, view }),
@@ -162,7 +212,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Just(Sync),
         Just(Remount),
     ];
-    prop_oneof![8 => names, 12 => content, 12 => mapped, 2 => whole]
+    prop_oneof![8 => names, 12 => content, 6 => ranges, 12 => mapped, 2 => whole]
 }
 
 /// What every sequence begins with, so that most of its operations find something to do.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use daxfs::{
-    Device, Error, File, Filesystem, MapOptions, Mapping, MountOptions, PageTables, Protection,
-    Result,
+    Device, Error, File, Filesystem, Length, MapOptions, Mapping, MountOptions, PageTables,
+    Protection, Result,
 };
 use daxfs_tests::fixture::{Numbers, assert_clean, formatted, mount_read_only};
 use daxfs_tests::model::{Failure, FileId, Model};
@@ -101,11 +101,20 @@ impl Pair {
             | Truncate { slot, .. }
             | Punch { slot, .. }
             | Read { slot, .. }
+            | ZeroRange { slot, .. }
+            | Collapse { slot, .. }
+            | Insert { slot, .. }
             | SyncFile { slot }
             | Map { slot, .. } => {
                 if let Some((file, id)) = self.open[slot].clone() {
                     self.apply_to_file(operation, &file, id);
                     assert_eq!(file.len_bytes(), self.model.content(id).len() as u64);
+                }
+            }
+            Clone { slot, to, .. } | Copy { slot, to, .. } => {
+                if let (Some(from), Some(to)) = (self.open[slot].clone(), self.open[to].clone()) {
+                    copy_between(operation, &mut self.model, &from, &to);
+                    assert_eq!(to.0.len_bytes(), self.model.content(to.1).len() as u64);
                 }
             }
             Unmap { window } => self.windows[window] = None,
@@ -147,6 +156,26 @@ impl Pair {
                         self.model.punch_hole(id, at, len);
                     }
                 }
+            }
+            ZeroRange { at, len, .. } => {
+                let zeroed = file.zero_range(at as u64, len as u64, Length::Grow);
+                match len {
+                    0 => assert!(matches!(zeroed, Err(Error::InvalidOption { .. }))),
+                    _ => {
+                        zeroed.unwrap();
+                        self.model.zero_range(id, at, len, Length::Grow);
+                    }
+                }
+            }
+            Collapse { page, pages, .. } => {
+                let (at, len) = (page * PAGE, pages * PAGE);
+                let real = file.collapse_range(at as u64, len as u64);
+                agree(real, self.model.collapse_range(id, at, len));
+            }
+            Insert { page, pages, .. } => {
+                let (at, len) = (page * PAGE, pages * PAGE);
+                let real = file.insert_range(at as u64, len as u64);
+                agree(real, self.model.insert_range(id, at, len));
             }
             Read { at, len, .. } => {
                 let mut bytes = vec![0xee; len];
@@ -239,6 +268,32 @@ impl Pair {
             window.mapping.load(0, &mut bytes).unwrap();
             assert!(bytes == *expected, "a window as it is at the end");
         }
+    }
+}
+
+/// From one open file to another, or to itself.
+fn copy_between(
+    operation: &Operation,
+    model: &mut Model,
+    (file, id): &(File, FileId),
+    (to, to_id): &(File, FileId),
+) {
+    match *operation {
+        Operation::Clone {
+            page, len, to_page, ..
+        } => {
+            let (at, to_at) = (page * PAGE, to_page * PAGE);
+            let real = file.clone_range(at as u64, len as u64, to, to_at as u64);
+            agree(real, model.clone_range(*id, at, len, (*to_id, to_at)));
+        }
+        Operation::Copy { at, len, to_at, .. } => {
+            let real = file.copy_range(at as u64, to, to_at as u64, len as u64);
+            let expected = model.copy_range(*id, at, len, (*to_id, to_at));
+            if let Some((real, expected)) = agree(real, expected) {
+                assert_eq!(real, expected as u64);
+            }
+        }
+        _ => unreachable!("{operation:?} is not about two files"),
     }
 }
 

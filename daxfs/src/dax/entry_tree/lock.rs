@@ -344,7 +344,8 @@ fn divide(segment: &Segment) {
 /// What a large entry becomes when it is to stand for a small one of its pages.
 fn within(large: Entry, page: u64, small: Entry) -> Result<Entry, Refused> {
     let block = large.device_block_of(page);
-    if block.is_none() || block != small.device_block() {
+    let is_same = block == small.device_block() && large.is_shared() == small.is_shared();
+    if block.is_none() || !is_same {
         return Err(Refused::LargeInTheWay);
     }
     Ok(if small.is_dirty() {

@@ -127,12 +127,12 @@ impl LockedEntry<'_> {
     /// removed; dirty if it was. Nothing needs to be unmapped: each page has its entry still.
     pub(crate) fn divide(self) {
         let value = self.value();
-        let Some(first) = value.device_block() else {
+        if value.device_block().is_none() {
             return;
-        };
+        }
         for offset in 0..Size::Large.pages() {
             let word = self.segment.page_or_new(offset);
-            let entry = Entry::block(first + offset, Size::Small, value.dirtiness());
+            let entry = value.part(offset).unwrap_or(Entry::NONE);
             // From none: somebody who saw the segment divided long ago may hold the word, and lets
             // go as soon as he sees that it is not. Release: for those who see it divided again.
             while word

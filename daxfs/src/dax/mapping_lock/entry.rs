@@ -32,7 +32,8 @@ use std::ops::Range;
 use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate, remove_stragglers};
 use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::schedule::Mistake;
@@ -103,6 +104,18 @@ impl EntryLocked {
         remove_and_invalidate(file, pages.clone(), cut)?;
         // Published while the invalidation waited: see the module.
         remove_stragglers(file, pages, cut)
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        // Whoever invalidates waits for the entries that faults hold.
+        section()
     }
 
     // ---- What it takes ------------------------------------------------------------------------

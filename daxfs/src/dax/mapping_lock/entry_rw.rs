@@ -42,9 +42,10 @@ use super::steps::{
 };
 use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
-use crate::inode::block_map::Found;
+use crate::inode::block_map::{Found, MappedRun};
 use crate::schedule::Point;
 
 pub(crate) struct EntryShared;
@@ -87,11 +88,11 @@ impl EntryShared {
 
     pub(crate) fn find(&self, file: &MappedFile, file_block: u64, max_blocks: u64) -> Found {
         if let Some(run) = file.cached_run(file_block, max_blocks) {
-            return Found::Mapped(run);
+            return Found::Mapped(MappedRun::exclusive(run));
         }
         let found = file.blocks.look_up(file_block, max_blocks);
-        if let Found::Mapped(run) = found {
-            file.cache(file_block..file_block + run.len_blocks);
+        if let Found::Mapped(mapped) = found {
+            file.cache(file_block..file_block + mapped.run.len_blocks);
         }
         found
     }
@@ -125,6 +126,18 @@ impl EntryShared {
         remove_and_invalidate(file, pages.clone(), cut)?;
         // Published while the invalidation waited.
         remove_stragglers(file, pages, cut)
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        // Whoever invalidates waits for the entries that faults hold.
+        section()
     }
 
     // ---- What it takes ------------------------------------------------------------------------

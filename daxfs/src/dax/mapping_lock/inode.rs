@@ -15,7 +15,8 @@ use std::ops::Range;
 use super::steps::{publish_and_invalidate, remove_and_invalidate};
 use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::lock_order::{Held, Rank};
@@ -94,6 +95,17 @@ impl InodeLocked {
         self.exclusive(file, pages.start, || {
             remove_and_invalidate(file, pages, cut)
         })
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        file: &MappedFile,
+        pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        self.exclusive(file, pages.start, section)
     }
 
     // ---- The lock -----------------------------------------------------------------------------

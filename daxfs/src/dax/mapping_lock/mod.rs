@@ -23,7 +23,8 @@
 //! * `write`: around all of a write;
 //! * `publish`: put a write's new blocks into the block map, and invalidate what they replace;
 //! * `counts`: what its lock takes and has done;
-//! * `remove`: take blocks out of the block map, invalidate, and free them.
+//! * `remove`: take blocks out of the block map, invalidate, and free them;
+//! * `change`: around any other change of the block map and the invalidation that follows it.
 //!
 //! # Locking
 //! Rank: mapping range (after I/O range, before the gate), except that `none`, `recheck`, `entry`
@@ -46,7 +47,8 @@ use daxfs_pmem::FaultError;
 
 use super::entry::Size;
 use super::fault::{PageFault, Request, Stop};
-use super::mapped_file::{Filled, MappedFile};
+use super::mapped_file::MappedFile;
+use super::prepared::Filled;
 use crate::error::{Error, Result};
 use crate::format::record::ShiftDirection;
 use crate::inode::block_map::Found;
@@ -277,6 +279,24 @@ impl MappingLocking {
             Self::Inode(design) => design.remove(file, pages, cut),
             Self::Range(design) => design.remove(file, pages, cut),
             Self::EntryRw(design) => design.remove(file, pages, cut),
+        }
+    }
+
+    /// Runs `section`, which changes the block map for `pages` and invalidates them, with faults of
+    /// these kept away as the design does that.
+    pub(crate) fn change<T>(
+        &self,
+        file: &MappedFile,
+        pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        match self {
+            Self::None(design) => design.change(file, pages, section),
+            Self::Recheck(design) => design.change(file, pages, section),
+            Self::Entry(design) => design.change(file, pages, section),
+            Self::Inode(design) => design.change(file, pages, section),
+            Self::Range(design) => design.change(file, pages, section),
+            Self::EntryRw(design) => design.change(file, pages, section),
         }
     }
 

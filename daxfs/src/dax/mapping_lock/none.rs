@@ -14,7 +14,8 @@ use std::ops::Range;
 use super::steps::{lock_entry, publish_and_invalidate, remove_and_invalidate};
 use super::{Cut, LockCounts};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::inode::block_map::Found;
 
@@ -75,6 +76,17 @@ impl Unlocked {
 
     pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
         remove_and_invalidate(file, pages, cut)
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        section()
     }
 
     // ---- What it takes ------------------------------------------------------------------------

@@ -21,7 +21,8 @@ use super::steps::{publish_and_invalidate, remove_and_invalidate};
 use super::{Cut, LockCounts};
 use crate::dax::entry::Size;
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::inode::block_map::Found;
 use crate::lock_order::{Held, Rank};
@@ -118,6 +119,17 @@ impl RangeLocked {
         self.exclusive(file, pages.clone(), || {
             remove_and_invalidate(file, pages, cut)
         })
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        file: &MappedFile,
+        pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        self.exclusive(file, pages, section)
     }
 
     // ---- The lock -----------------------------------------------------------------------------

@@ -30,7 +30,8 @@ use super::steps::publish;
 use super::{Cut, LockCounts};
 use crate::dax::entry_tree::Removal;
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::inode::block_map::Found;
 
@@ -88,6 +89,17 @@ impl Rechecked {
 
     pub(crate) fn remove(&self, file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
         Unlocked.remove(file, pages, cut)
+    }
+
+    // ---- Change -------------------------------------------------------------------------------
+
+    pub(crate) fn change<T>(
+        &self,
+        _file: &MappedFile,
+        _pages: Range<u64>,
+        section: impl FnOnce() -> T,
+    ) -> T {
+        section()
     }
 
     // ---- What it takes ------------------------------------------------------------------------

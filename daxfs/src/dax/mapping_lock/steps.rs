@@ -5,10 +5,12 @@ use std::ops::Range;
 use super::Cut;
 use crate::dax::entry_tree::{LockedEntry, Removal, SharedEntry};
 use crate::dax::fault::{Request, Stop};
-use crate::dax::mapped_file::{Filled, MappedFile};
+use crate::dax::mapped_file::MappedFile;
+use crate::dax::prepared::Filled;
 use crate::error::Result;
 use crate::format::record::{Record, ShiftDirection};
 use crate::inode::attributes::now;
+use crate::inode::block_map::MappedRun;
 use crate::run::Run;
 use crate::schedule::Point;
 
@@ -62,12 +64,12 @@ pub(super) fn publish(
 /// Takes blocks out of the block map, in a transaction of its own, invalidates, and only then gives
 /// the blocks back.
 pub(super) fn remove_and_invalidate(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<()> {
-    let removed = take_out(file, pages.clone(), cut)?;
+    let taken_out = take_out(file, pages.clone(), cut)?;
     match cut {
         Cut::Shift { .. } => file.invalidate_moved(pages)?,
         Cut::Truncate { .. } | Cut::Punch => file.invalidate(pages, Removal::All)?,
     }
-    file.volume.allocator.free_after_checkpoint(removed);
+    taken_out.free(file);
     Ok(())
 }
 
@@ -78,13 +80,28 @@ pub(super) fn remove_stragglers(file: &MappedFile, pages: Range<u64>, cut: Cut) 
         // What a fault has published meanwhile lies where there is a hole now: it stays.
         return Ok(());
     }
-    let removed = take_out(file, pages.clone(), Cut::Punch)?;
-    if removed.is_empty() {
+    let taken_out = take_out(file, pages.clone(), Cut::Punch)?;
+    if matches!(taken_out, TakenOut::Nothing) {
         return Ok(());
     }
     file.invalidate(pages, Removal::All)?;
-    file.volume.allocator.free_after_checkpoint(removed);
+    taken_out.free(file);
     Ok(())
+}
+
+/// What a cut has taken out of the block map.
+enum TakenOut {
+    Nothing,
+    /// Those that no other place has: to be freed once no mapping reaches them.
+    Blocks(Vec<Run>),
+}
+
+impl TakenOut {
+    fn free(self, file: &MappedFile) {
+        if let Self::Blocks(runs) = self {
+            file.volume.allocator.free_after_checkpoint(runs);
+        }
+    }
 }
 
 /// What the record of a cut takes of the log, in bytes.
@@ -92,23 +109,23 @@ const CUT_LOG_BYTES: u64 = 128;
 
 /// One record says that the file is shorter and that its blocks are gone, so a crash leaves both or
 /// neither. The length that others see was shortened before, so that no fault brings blocks back.
-fn take_out(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<Vec<Run>> {
+fn take_out(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<TakenOut> {
     let mut transaction = file.volume.begin(CUT_LOG_BYTES)?;
     let _order = file.order();
     let removed = change(file, pages.clone(), cut);
     let record = match record_of(file, pages, cut) {
-        Record::Unmap { .. } if removed.is_empty() => return Ok(removed),
+        Record::Unmap { .. } if removed.is_empty() => return Ok(TakenOut::Nothing),
         record => record,
     };
-    file.volume.allocator.note_withdrawn(&removed);
+    let withdrawn = file.volume.withdraw(&removed);
     file.volume.mark_changed(&transaction, &file.inode);
     transaction.log(&record)?;
     file.inode.touch(now());
-    Ok(removed)
+    Ok(TakenOut::Blocks(withdrawn))
 }
 
 /// What a cut does to the block map and to the length.
-fn change(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Vec<Run> {
+fn change(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Vec<MappedRun> {
     match cut {
         Cut::Truncate { .. } | Cut::Punch => file.blocks.remove(pages),
         Cut::Shift {

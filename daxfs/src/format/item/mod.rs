@@ -35,7 +35,7 @@ pub(crate) use file_type::FileType;
 pub(crate) use inode::StoredInode;
 pub(crate) use key::{INODE_LIMIT, ItemKind, Key};
 pub(crate) use orphan::{decode_orphan, orphan_key};
-pub(crate) use shared::StoredSharedRun;
+pub(crate) use shared::{StoredSharedRun, shared_keys};
 pub(crate) use symlink::{MAXIMUM_TARGET_BYTES, check_target, target_chunks, target_problem};
 pub(crate) use xattr::{
     MAXIMUM_XATTR_BYTES, MAXIMUM_XATTR_NAME_BYTES, Xattrs, decode_xattrs, encode_xattrs,

@@ -3,9 +3,12 @@
 //! A block with one owner has no such item: the extent that has it is enough. So files that share
 //! nothing cost nothing here.
 
+use std::ops::Range;
+
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::key::{ItemKind, Key};
 use crate::format::error::{Fields, FormatError, Structure};
 use crate::format::geometry::{DATA_START_BLOCK, MAXIMUM_BLOCKS};
 
@@ -20,6 +23,12 @@ pub(in crate::format) struct RawStoredSharedRun {
 }
 
 const _: () = assert!(size_of::<RawStoredSharedRun>() == STORED_SHARED_RUN_LEN);
+
+/// The keys of items whose runs begin in a range of device blocks.
+pub(crate) fn shared_keys(device_blocks: Range<u64>) -> Range<Key> {
+    let key = |block| Key::new(0, ItemKind::Shared, block);
+    key(device_blocks.start)..key(device_blocks.end)
+}
 
 /// A run of device blocks that several file blocks refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,6 +13,7 @@ use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_
 use crate::format::item::FileType;
 use crate::format::item::dirent::dirent_name_problem as name_problem;
 use crate::format::item::inode::PERMISSION_BITS as MODE_BITS;
+use crate::run::Run;
 
 /// Positions of directory entries: 48 bits of a hash that is never 0, above 15 bits.
 const POSITIONS: Range<u64> = 1 << 15..1 << 63;
@@ -69,11 +70,11 @@ impl Record {
             }
             Self::Replace {
                 file_block,
-                run,
+                runs,
                 len_bytes,
                 ..
             } => {
-                check_run(*file_block, *run)?;
+                check_runs(*file_block, runs)?;
                 check_len(*len_bytes)
             }
             Self::Unmap { file_blocks, .. } => {
@@ -251,6 +252,27 @@ fn check_run(file_block: u64, run: SettledRun) -> Result<(), FormatError> {
     let run = run.run();
     check_blocks("file_block", file_block, run.len_blocks)?;
     FIELDS.range("run", 1, MAXIMUM_BLOCKS - run.len_blocks, run.block)
+}
+
+/// Runs that follow each other in the file, and are apart on the device.
+fn check_runs(file_block: u64, runs: &[SettledRun]) -> Result<(), FormatError> {
+    if runs.is_empty() {
+        return Err(FIELDS.invalid("runs", "are none"));
+    }
+    let mut at = file_block;
+    for run in runs {
+        check_run(at, *run)?;
+        at += run.run().len_blocks;
+    }
+    let mut in_order: Vec<Run> = runs.iter().map(|run| run.run()).collect();
+    in_order.sort_unstable_by_key(|run| run.block);
+    if in_order
+        .windows(2)
+        .any(|pair| pair[0].end() > pair[1].block)
+    {
+        return Err(FIELDS.invalid("runs", "have blocks in common"));
+    }
+    Ok(())
 }
 
 fn check_name(name: &[u8]) -> Result<(), FormatError> {

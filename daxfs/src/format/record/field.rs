@@ -175,6 +175,25 @@ impl Field for SettledRun {
     }
 }
 
+/// How many, and then each.
+impl Field for Vec<SettledRun> {
+    fn len_bytes(&self) -> usize {
+        size_of::<u32>() + self.iter().map(Field::len_bytes).sum::<usize>()
+    }
+
+    fn put(&self, buffer: &mut Vec<u8>) {
+        // A record is shorter than a log, so it has fewer runs than that, too.
+        (self.len() as u32).put(buffer);
+        self.iter().for_each(|run| run.put(buffer));
+    }
+
+    fn take(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, FormatError> {
+        let count = u32::take(reader, name)?;
+        // Not collected at once: what a damaged count promises is not there.
+        (0..count).map(|_| Field::take(reader, name)).collect()
+    }
+}
+
 /// Enumerations of one byte.
 macro_rules! choices {
     ($($type:ty: $rule:literal,)*) => {

@@ -259,8 +259,8 @@ records! {
         inode: u64,
         /// The first block within the file.
         file_block: u64,
-        /// The new blocks.
-        run: SettledRun,
+        /// The new blocks, one run behind the other in the file.
+        runs: Vec<SettledRun>,
         /// The size of the file afterwards.
         len_bytes: u64,
         /// When.

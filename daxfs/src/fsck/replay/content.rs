@@ -71,13 +71,17 @@ impl Model<'_, '_> {
             Record::Replace {
                 inode,
                 file_block,
-                run,
+                runs,
                 len_bytes,
                 time,
             } => {
-                let run = run.run();
-                self.withdraw(*inode, *file_block..file_block + run.len_blocks)?;
-                self.put_run(*inode, *file_block, run, Sharing::Exclusive)?;
+                let mut at = *file_block;
+                for run in runs {
+                    let run = run.run();
+                    self.withdraw(*inode, at..at + run.len_blocks)?;
+                    self.put_run(*inode, at, run, Sharing::Exclusive)?;
+                    at += run.len_blocks;
+                }
                 self.grow(*inode, *len_bytes, *time)
             }
             _ => self.apply_to_places(record),

@@ -8,8 +8,10 @@ use super::impossible;
 use crate::error::Result;
 use crate::format::Timestamp;
 use crate::format::geometry::blocks_for_bytes;
+use crate::format::item::Sharing;
 use crate::format::record::{Record, ShiftDirection};
 use crate::inode::Inode;
+use crate::inode::block_map::MappedRun;
 use crate::run::Run;
 
 /// Removes an inode that nothing refers to, and gives its blocks back.
@@ -67,14 +69,34 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
         Record::Replace {
             inode,
             file_block,
-            run,
+            runs,
             len_bytes,
             time,
         } => {
-            let (inode, run) = (volume.inode(*inode)?, run.run());
-            withdraw(volume, &inode, *file_block..*file_block + run.len_blocks)?;
-            put(volume, &inode, *file_block, run)?;
+            let inode = volume.inode(*inode)?;
+            let mut at = *file_block;
+            for run in runs {
+                let run = run.run();
+                withdraw(volume, &inode, at..at + run.len_blocks)?;
+                put(volume, &inode, at, run)?;
+                at += run.len_blocks;
+            }
             finish(volume, &inode, *len_bytes, *time);
+        }
+        Record::Share {
+            from_inode,
+            from_block,
+            to_inode,
+            to_block,
+            len_blocks,
+            len_bytes,
+            time,
+        } => {
+            let (from, to) = (volume.inode(*from_inode)?, volume.inode(*to_inode)?);
+            let from_blocks = *from_block..*from_block + *len_blocks;
+            share(volume, (&from, from_blocks), (&to, *to_block))?;
+            volume.inodes.mark_changed(&from);
+            finish(volume, &to, *len_bytes, *time);
         }
         Record::Shift {
             inode,
@@ -89,7 +111,7 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
             let blocks = volume.blocks(&inode)?;
             match direction {
                 ShiftDirection::TowardsStart => {
-                    give_back(volume, blocks.collapse(*file_block, *len_blocks));
+                    give_back(volume, &blocks.collapse(*file_block, *len_blocks));
                 }
                 ShiftDirection::TowardsEnd => blocks.spread(*file_block, *len_blocks),
             }
@@ -122,13 +144,37 @@ fn put(volume: &Volume, inode: &Arc<Inode>, file_block: u64, run: Run) -> Result
 }
 
 fn withdraw(volume: &Volume, inode: &Arc<Inode>, file_blocks: Range<u64>) -> Result<()> {
-    give_back(volume, volume.blocks(inode)?.remove(file_blocks));
+    give_back(volume, &volume.blocks(inode)?.remove(file_blocks));
     Ok(())
 }
 
-fn give_back(volume: &Volume, removed: Vec<Run>) {
-    volume.allocator.note_withdrawn(&removed);
-    volume.allocator.free_after_checkpoint(removed);
+fn give_back(volume: &Volume, removed: &[MappedRun]) {
+    let withdrawn = volume.withdraw(removed);
+    volume.allocator.free_after_checkpoint(withdrawn);
+}
+
+/// Gives the blocks that one place has to another, too; what is a hole in the one is a hole in the
+/// other afterwards.
+fn share(
+    volume: &Volume,
+    (from, from_blocks): (&Arc<Inode>, Range<u64>),
+    (to, to_block): (&Arc<Inode>, u64),
+) -> Result<()> {
+    volume.load_owners()?;
+    let source = volume.blocks(from)?;
+    source.mark(from_blocks.clone(), Sharing::Shared);
+    let extents = source.extents_within(from_blocks.clone());
+    let target = volume.blocks(to)?;
+    for extent in &extents {
+        volume.owners.share(extent.run);
+    }
+    let len_blocks = from_blocks.end - from_blocks.start;
+    give_back(volume, &target.remove(to_block..to_block + len_blocks));
+    for extent in &extents {
+        let at = extent.file_block - from_blocks.start + to_block;
+        target.load_into_hole(at, extent.mapped());
+    }
+    Ok(())
 }
 
 /// The content changed, and the file is at least `len_bytes` long.

@@ -138,7 +138,7 @@ pub fn ace() -> Vec<Core> {
 
 /// What ACE has for other filesystems: fallocate that extends, holes, overlapping writes, stores
 /// through a mapping, symbolic links, extended attributes, syncs. And what it has not: the other
-/// kinds of fallocate and rename, appends, files that get their name last, owners, checkpoints.
+/// kinds of fallocate and rename, appends, clones, files that get their name last, owners, checkpoints.
 #[must_use]
 pub fn more() -> Vec<Core> {
     let mut all = Vec::new();
@@ -180,6 +180,8 @@ pub fn more() -> Vec<Core> {
             .into_iter()
             .map(Core::Plain),
     );
+    let clone = |from, to| Core::Plain(Operation::Clone(from, to));
+    all.extend([clone("/foo", "/A/bar"), clone("/A/foo", "/bar")]);
     let moves: [fn(Path, Path) -> Operation; 2] = [Operation::RenameNoReplace, Operation::Exchange];
     for rename in moves {
         let operation = |from, to| Core::Plain(rename(from, to));

@@ -89,6 +89,8 @@ pub enum Operation {
     Collapse(Path, Span),
     /// Puts zeroes between bytes of a file.
     Insert(Path, Span),
+    /// Gives the second file all blocks of the first, too.
+    Clone(Path, Path),
     /// Makes a file without a name, fills it, and gives it this name.
     Publish(Path),
     /// Makes a file durable.
@@ -143,6 +145,7 @@ impl fmt::Display for Operation {
             }
             Self::Collapse(path, bytes) => write!(formatter, "collapse {path} {}", span(bytes)),
             Self::Insert(path, bytes) => write!(formatter, "insert {path} {}", span(bytes)),
+            Self::Clone(from, to) => write!(formatter, "clone {from} {to}"),
             Self::Publish(path) => write!(formatter, "publish {path}"),
             Self::RemoveAttribute(path) => write!(formatter, "removexattr {path}"),
             Self::Sync(path) => write!(formatter, "fsync {path}"),

@@ -97,6 +97,9 @@ impl Sketch {
                 self.nodes.insert(path, EMPTY);
                 self.set_len_bytes(path, APPENDED_BYTES);
             }
+            Operation::Clone(from, to) => {
+                self.set_len_bytes(to, self.len_bytes(from).max(self.len_bytes(to)));
+            }
             Operation::Truncate(path, len_bytes) => self.set_len_bytes(path, len_bytes),
             Operation::Link(from, to) => drop(self.nodes.insert(to, self.nodes[from])),
             Operation::SymbolicLink(_, to) => drop(self.nodes.insert(to, Node::SymbolicLink)),
@@ -132,6 +135,10 @@ impl Sketch {
                 self.need_file(from, setup);
                 self.need_parent(to, setup);
                 self.need_absent(to, setup);
+            }
+            Operation::Clone(from, to) => {
+                self.need_bytes(from, Place::MiddleBlock, setup);
+                self.need_file(to, setup);
             }
             Operation::Rename(from, to) if is_directory_name(from) => {
                 self.need_directory(from, setup);

@@ -192,7 +192,7 @@ fn of_blocks(kind: u16) -> BoxedStrategy<Record> {
                     _ => Record::Replace {
                         inode,
                         file_block,
-                        run,
+                        runs: cut(run, flags),
                         len_bytes,
                         time,
                     },
@@ -200,6 +200,15 @@ fn of_blocks(kind: u16) -> BoxedStrategy<Record> {
             },
         )
         .boxed()
+}
+
+/// The run in one part or in two.
+fn cut(run: SettledRun, parts: u32) -> Vec<SettledRun> {
+    let (first, rest) = run.split_at(run.run().len_blocks / 2);
+    match parts {
+        1 if first.run().len_blocks > 0 => vec![rest, first],
+        _ => vec![run],
+    }
 }
 
 fn of_the_rest(kind: u16) -> BoxedStrategy<Record> {

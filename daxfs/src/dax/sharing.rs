@@ -1,0 +1,229 @@
+//! Blocks that several places have: the steps by which a file comes to have its own.
+//!
+//! # Why
+//! A clone of a file costs next to nothing when both have the same blocks until one of them is
+//! written. Linux's DAX for XFS copies on write in `dax_iomap_cow_copy` and
+//! `xfs_reflink_allocate_cow`; the idea is that of every copy-on-write filesystem.
+//!
+//! # States of a block of a file
+//! ```text
+//!                      protect (the source of a clone)
+//!     exclusive -------------------------------------------> shared, alone
+//!     may be mapped        <------- take back -------           |   ^
+//!     writable                                            share |   | others drop it
+//!        ^                                                      v   |
+//!        +------------ copy, replace ------------------- shared by several
+//! ```
+//! A block is marked as shared in the block map of each file that has it; how many places there
+//! are is in [`Owners`](crate::allocation::Owners). The mark may stay when the others are gone: the
+//! last takes the block back instead of copying it.
+//!
+//! # Invariants
+//! 1. No page table has a block writable that is marked: marking comes first, then every mapping
+//!    entry and translation of it is dropped, and later faults see the mark.
+//! 2. So the content of a marked block stays what it is until the mark goes.
+//! 3. Marks of a file come and go under its sharing lock: whoever copies holds it shared from
+//!    looking at the mark until the copy is published, and what is published is what he looked at,
+//!    or nothing; whoever marks and then shares holds it alone, so that no mark goes in between.
+//!
+//! # Locking
+//! The sharing lock of a file, rank: after the I/O range, before the mapping range. `std`'s: page
+//! faults take it, shared. No user memory is touched inside it. (Marks also change under the file's
+//! order latch, so that whoever logs what he saw there logs what is.)
+
+use std::ops::Range;
+
+use super::entry::Size;
+use super::fault::{Request, Seen, Stop};
+use super::mapped_file::MappedFile;
+use super::prepared::{Content, Filled};
+use crate::allocation::Places;
+use crate::error::Result;
+use crate::format::geometry::BLOCK_BYTES;
+use crate::format::item::Sharing;
+use crate::format::record::Record;
+use crate::inode::attributes::now;
+use crate::inode::block_map::{Found, MappedRun};
+use crate::lock_order::{Held, Rank};
+use crate::run::Run;
+use crate::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::volume::Transaction;
+
+/// What copies and clones of one file agree by.
+#[derive(Default)]
+pub(crate) struct SharingLock(RwLock<()>);
+
+/// Marks of the file stay, unless it takes blocks back that it alone has.
+pub(crate) struct Sharers<'file> {
+    _guard: RwLockReadGuard<'file, ()>,
+    _rank: Held,
+}
+
+/// Marks of the file stay.
+pub(crate) struct Marker<'file> {
+    _guard: RwLockWriteGuard<'file, ()>,
+    _rank: Held,
+}
+
+impl SharingLock {
+    /// For who copies.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn shared(&self) -> Sharers<'_> {
+        let rank = Held::take(Rank::Sharing);
+        Sharers {
+            _guard: self.0.read().unwrap_or_else(PoisonError::into_inner),
+            _rank: rank,
+        }
+    }
+
+    /// For who marks.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(crate) fn alone(&self) -> Marker<'_> {
+        let rank = Held::take(Rank::Sharing);
+        Marker {
+            _guard: self.0.write().unwrap_or_else(PoisonError::into_inner),
+            _rank: rank,
+        }
+    }
+}
+
+impl MappedFile {
+    // ---- Step: take back ----------------------------------------------------------------------
+
+    /// Takes the mark from the blocks of `file_blocks` that no other place has, up to the first
+    /// that another has, or that is not marked. Returns how many they were.
+    pub(super) fn take_back(&self, file_blocks: Range<u64>, _sharers: &Sharers<'_>) -> u64 {
+        let _order = self.order();
+        let mut at = file_blocks.start;
+        while at < file_blocks.end {
+            let Some(run) = self.shared_run(at, file_blocks.end - at) else {
+                break;
+            };
+            let (places, len_blocks) = self.volume.owners.places(run);
+            if places == Places::Several {
+                break;
+            }
+            self.blocks.mark(at..at + len_blocks, Sharing::Exclusive);
+            at += len_blocks;
+        }
+        at - file_blocks.start
+    }
+
+    /// The blocks from `file_block` on, as far as they are marked and lie together.
+    pub(super) fn shared_run(&self, file_block: u64, max_blocks: u64) -> Option<Run> {
+        match self.blocks.look_up(file_block, max_blocks) {
+            Found::Mapped(found) if found.sharing == Sharing::Shared => Some(found.run),
+            _ => None,
+        }
+    }
+
+    // ---- Step: copy, in a fault ---------------------------------------------------------------
+
+    /// A copy of the blocks of a write fault that are marked; `None` when the file has them for
+    /// itself now.
+    pub(super) fn prepare_copy(&self, request: &Request<'_>) -> Result<Option<Filled<'_>>, Stop> {
+        let sharers = self.sharing.shared();
+        let pages = request.pages();
+        let len_blocks = pages.end - pages.start;
+        if self.take_back(pages.clone(), &sharers) == len_blocks {
+            return Ok(None);
+        }
+        let Some(Seen::Shared(block)) = self.whole(pages) else {
+            return Err(Stop::Again);
+        };
+        let prepared = self.allocate_for(request)?;
+        let run = prepared.run();
+        let copied = self.volume.device_copy(
+            block * BLOCK_BYTES,
+            run.block * BLOCK_BYTES,
+            len_blocks * BLOCK_BYTES,
+        )?;
+        let settled = self.volume.settle(copied)?;
+        let content = Content::CopyOf {
+            source: Run::new(block, len_blocks),
+            _unchanged: sharers,
+        };
+        Ok(Some(prepared.filled(&settled, content)?))
+    }
+
+    /// Puts a copy in the place of what it was made from. Returns the new block.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] when the file has something else there by now; [`Stop::BreakUp`] when an
+    /// entry of 2 MiB stands for blocks of which one goes.
+    pub(super) fn publish_copy(
+        &self,
+        transaction: &mut Transaction<'_>,
+        request: &Request<'_>,
+        mut copy: Filled<'_>,
+    ) -> Result<Seen, Stop> {
+        let entry = self.entries.get(request.fault.page);
+        let is_within_large = entry.size() == Size::Large && entry.device_block().is_some();
+        if request.size == Size::Small && is_within_large {
+            return Err(Stop::BreakUp);
+        }
+        let block = copy.run().block;
+        let pages = request.pages();
+        let Some(withdrawn) = self.replace(transaction, pages.start, &mut copy)? else {
+            return Err(Stop::Again);
+        };
+        // The old block may still be mapped, to be read; the entry is the caller's, or nobody can
+        // look at it before he has made it the new block's.
+        self.windows.unmap(pages)?;
+        self.volume.allocator.free_after_checkpoint(withdrawn);
+        Ok(Seen::Block(block))
+    }
+
+    // ---- Step: replace ------------------------------------------------------------------------
+
+    /// Puts a copy in the place of the blocks that it was made from, if the file still has those
+    /// and they are marked. Returns what has no place any more: to be freed once no mapping reaches
+    /// it. `None` if the file has something else there.
+    ///
+    /// # Errors
+    /// What the log reports; the filesystem then accepts no further changes.
+    pub(super) fn replace(
+        &self,
+        transaction: &mut Transaction<'_>,
+        file_block: u64,
+        copy: &mut Filled<'_>,
+    ) -> Result<Option<Vec<Run>>> {
+        let run = copy.run();
+        let Content::CopyOf { source, .. } = *copy.content() else {
+            return Ok(None);
+        };
+        let _order = self.order();
+        if self.shared_run(file_block, run.len_blocks) != Some(source) {
+            return Ok(None);
+        }
+        let given_up = self.blocks.replace(file_block, MappedRun::exclusive(run));
+        // What the block map has is no longer the preparer's to give back.
+        let settled = copy.take_first(run.len_blocks);
+        self.volume.allocator.note_published(run);
+        let withdrawn = self.volume.withdraw(&given_up);
+        self.volume.mark_changed(transaction, &self.inode);
+        let time = now();
+        transaction.log(&Record::Replace {
+            inode: self.inode.number(),
+            file_block,
+            runs: vec![settled],
+            len_bytes: 0,
+            time,
+        })?;
+        self.inode.touch(time);
+        Ok(Some(withdrawn))
+    }
+
+    // ---- Step: protect ------------------------------------------------------------------------
+
+    /// Marks all blocks of `pages`, and takes them from every mapping that may write them. What was
+    /// stored through these is durable then. The caller holds what keeps faults of `pages` away, as
+    /// his design has it.
+    pub(super) fn protect(&self, pages: Range<u64>, _marker: &Marker<'_>) -> Result<()> {
+        {
+            let _order = self.order();
+            self.blocks.mark(pages.clone(), Sharing::Shared);
+        }
+        self.invalidate_moved(pages)
+    }
+}
