@@ -15,6 +15,7 @@
 //! The caller holds the I/O lock exclusive over the bytes; inside it the sharing lock, shared, and
 //! the mapping lock exclusive.
 
+use super::buffers::Source;
 use super::entry_tree::Removal;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled};
@@ -30,7 +31,7 @@ const REPLACE_LOG_BYTES: u64 = 128;
 ///
 /// # Errors
 /// [`Error::NoSpace`](crate::Error::NoSpace), and what the device reports.
-pub(super) fn write(file: &OpenFile, source: &[u8], offset_bytes: u64) -> Result<usize> {
+pub(super) fn write(file: &OpenFile, source: Source<'_>, offset_bytes: u64) -> Result<usize> {
     let change = Change {
         offset_bytes,
         end_bytes: offset_bytes + source.len() as u64,
@@ -58,7 +59,7 @@ struct Change<'bytes> {
     offset_bytes: u64,
     end_bytes: u64,
     /// What they become; what they are if there is none.
-    source: Option<&'bytes [u8]>,
+    source: Option<Source<'bytes>>,
 }
 
 /// Returns how many of the bytes are in new blocks now.
@@ -85,8 +86,8 @@ fn apply(file: &OpenFile, change: &Change<'_>) -> Result<u64> {
     let mut filled = device.zero(piece.new.block * BLOCK_BYTES, 0)?;
     let mut kept = [piece.start()..piece.end(), 0..0];
     if let Some(source) = change.source {
-        let source = &source[..(written.end - written.start) as usize];
-        filled = filled.and(device.copy(piece.in_new(written.start), source)?);
+        let source = source.first((written.end - written.start) as usize);
+        filled = filled.and(source.copy_to(device, piece.in_new(written.start))?);
         kept = [piece.start()..written.start, written.end..piece.end()];
     }
 

@@ -20,8 +20,11 @@
 //! on, so that the gap, which it zeroes, is its own; never beyond what it writes. An append holds
 //! the append mutex and then `[end, end + len)`.
 
+use std::io::{IoSlice, IoSliceMut};
+
 use daxfs_pmem::InFlight;
 
+use super::buffers::{Source, total_len};
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
 use super::prepared::Content;
@@ -70,17 +73,51 @@ pub(crate) fn some_range_end(
 
 /// Reads into `buffer` from `offset_bytes` on, and returns how many bytes there were.
 pub(crate) fn read_at(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<usize> {
+    let len = buffer.len();
+    read(file, offset_bytes, len, |wanted| {
+        copy_out(file, &mut buffer[..wanted], offset_bytes)
+    })
+}
+
+/// Reads into `buffers`, one after the other, in one step.
+pub(crate) fn read_vectored_at(
+    file: &OpenFile,
+    buffers: &mut [IoSliceMut<'_>],
+    offset_bytes: u64,
+) -> Result<usize> {
+    let len = total_len(
+        "read_vectored_at",
+        buffers.iter().map(|buffer| buffer.len()),
+    )?;
+    read(file, offset_bytes, len, |wanted| {
+        let mut done = 0;
+        for buffer in buffers {
+            let len = buffer.len().min(wanted - done);
+            copy_out(file, &mut buffer[..len], offset_bytes + done as u64)?;
+            done += len;
+        }
+        Ok(())
+    })
+}
+
+/// Locks what there is of `len` bytes, and has `copy` read as many.
+fn read(
+    file: &OpenFile,
+    offset_bytes: u64,
+    len: usize,
+    copy: impl FnOnce(usize) -> Result<()>,
+) -> Result<usize> {
     // As on Linux, where no file can have bytes nothing was read.
-    if !buffer.is_empty() && offset_bytes < MAX_FILE_BYTES {
+    if len > 0 && offset_bytes < MAX_FILE_BYTES {
         // Brought into the log when the file is synced or closed: it is open.
         let _is_new = file.inode().note_read();
     }
-    let wanted = within_file(file, offset_bytes, buffer.len());
+    let wanted = within_file(file, offset_bytes, len);
     let end = offset_bytes.saturating_add(wanted as u64);
     file.io_lock.shared(offset_bytes..end, || {
         // The file may have been truncated while we waited; what is left is locked.
         let wanted = within_file(file, offset_bytes, wanted);
-        copy_out(file, &mut buffer[..wanted], offset_bytes)?;
+        copy(wanted)?;
         Ok(wanted)
     })
 }
@@ -148,10 +185,32 @@ impl Piece {
 /// Writes `bytes` at `offset_bytes` and returns how many were written: fewer when space ran out
 /// after some.
 pub(crate) fn write_at(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
-    if bytes.is_empty() {
+    let buffers = [IoSlice::new(bytes)];
+    let source = Source::new(&buffers, bytes.len());
+    write(file, "write_at", source, offset_bytes)
+}
+
+/// Writes the bytes of `buffers`, one after the other, in one step.
+pub(crate) fn write_vectored_at(
+    file: &OpenFile,
+    buffers: &[IoSlice<'_>],
+    offset_bytes: u64,
+) -> Result<usize> {
+    let operation = "write_vectored_at";
+    let len = total_len(operation, buffers.iter().map(|buffer| buffer.len()))?;
+    write(file, operation, Source::new(buffers, len), offset_bytes)
+}
+
+fn write(
+    file: &OpenFile,
+    operation: &'static str,
+    bytes: Source<'_>,
+    offset_bytes: u64,
+) -> Result<usize> {
+    if bytes.len() == 0 {
         return Ok(0);
     }
-    let end = range_end("write_at", offset_bytes, bytes.len() as u64)?;
+    let end = range_end(operation, offset_bytes, bytes.len() as u64)?;
     loop {
         let len_bytes = file.inode().len_bytes();
         let start = if end > len_bytes {
@@ -175,11 +234,23 @@ pub(crate) fn write_at(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Resu
 
 /// Writes all of `bytes` at the end of the file, or nothing, and returns where that was.
 pub(crate) fn append(file: &OpenFile, bytes: &[u8]) -> Result<u64> {
+    let buffers = [IoSlice::new(bytes)];
+    append_source(file, "append", Source::new(&buffers, bytes.len()))
+}
+
+/// Writes all bytes of `buffers` at the end of the file, or nothing, and returns where that was.
+pub(crate) fn append_vectored(file: &OpenFile, buffers: &[IoSlice<'_>]) -> Result<u64> {
+    let operation = "append_vectored";
+    let len = total_len(operation, buffers.iter().map(|buffer| buffer.len()))?;
+    append_source(file, operation, Source::new(buffers, len))
+}
+
+fn append_source(file: &OpenFile, operation: &'static str, bytes: Source<'_>) -> Result<u64> {
     let _rank = Held::take(Rank::Append);
     let _one_appender = file.append.lock();
     loop {
         let at = file.inode().len_bytes();
-        let end = range_end("append", at, bytes.len() as u64)?;
+        let end = range_end(operation, at, bytes.len() as u64)?;
         let appended = file.io_lock.exclusive(at..end, || {
             if file.inode().len_bytes() != at {
                 return None;
@@ -192,7 +263,7 @@ pub(crate) fn append(file: &OpenFile, bytes: &[u8]) -> Result<u64> {
     }
 }
 
-fn append_locked(file: &OpenFile, bytes: &[u8], at: u64) -> Result<()> {
+fn append_locked(file: &OpenFile, bytes: Source<'_>, at: u64) -> Result<()> {
     match copy_in(file, bytes, at) {
         (done, None) => extend(file, at, done),
         (_, Some(error)) => {
@@ -207,7 +278,7 @@ fn append_locked(file: &OpenFile, bytes: &[u8], at: u64) -> Result<()> {
     }
 }
 
-fn write_locked(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> Result<usize> {
+fn write_locked(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> Result<usize> {
     let len_bytes = file.inode().len_bytes();
     if offset_bytes > len_bytes {
         zero::zero_gap(file, len_bytes, offset_bytes)?;
@@ -230,7 +301,7 @@ fn extend(file: &OpenFile, offset_bytes: u64, done: usize) -> Result<()> {
 
 /// Copies `bytes` in, allocating where there are holes. Returns how many went in, and what stopped
 /// it.
-fn copy_in(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<Error>) {
+fn copy_in(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> (usize, Option<Error>) {
     let pages = offset_bytes / BLOCK_BYTES..blocks_for_bytes(offset_bytes + bytes.len() as u64);
     let copy = || copy_pieces(file, bytes, offset_bytes);
     match file.mapping_lock.write(&file.mapped, pages, copy) {
@@ -239,15 +310,15 @@ fn copy_in(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<E
     }
 }
 
-fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Option<Error>) {
-    let mut done = 0;
+fn copy_pieces(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> (usize, Option<Error>) {
+    let (mut done, mut rest) = (0, bytes);
     let mut in_flight: Option<InFlight> = None;
     let mut error = None;
-    while done < bytes.len() && error.is_none() {
+    while rest.len() > 0 && error.is_none() {
         let at = offset_bytes + done as u64;
-        let piece = Piece::at(file, at, bytes.len() - done);
-        let source = &bytes[done..done + piece.len];
-        let is_last = done + piece.len == bytes.len();
+        let piece = Piece::at(file, at, rest.len());
+        let source = rest.first(piece.len);
+        let is_last = piece.len == rest.len();
         let copied = match piece.place {
             Place::Device(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
             Place::Shared(_) => copy_on_write::write(file, source, at),
@@ -256,7 +327,7 @@ fn copy_pieces(file: &OpenFile, bytes: &[u8], offset_bytes: u64) -> (usize, Opti
             Place::Hole => fill_hole(file, source, at, 0),
         };
         match copied {
-            Ok(len) => done += len,
+            Ok(len) => (done, rest) = (done + len, rest.after(len)),
             Err(stopped) => error = Some(stopped),
         }
     }
@@ -276,11 +347,11 @@ fn settle(file: &OpenFile, in_flight: &mut Option<InFlight>) -> Result<()> {
 
 fn overwrite(
     file: &OpenFile,
-    source: &[u8],
+    source: Source<'_>,
     device_offset_bytes: u64,
     in_flight: &mut Option<InFlight>,
 ) -> Result<usize> {
-    let copied = file.volume().device.copy(device_offset_bytes, source)?;
+    let copied = source.copy_to(&file.volume().device, device_offset_bytes)?;
     *in_flight = Some(match in_flight.take() {
         Some(before) => before.and(copied),
         None => copied,
@@ -291,7 +362,12 @@ fn overwrite(
 /// Allocates blocks for a hole, fills them, and publishes them; with the last of a write, which
 /// makes the file `len_bytes` long, the new length as well. Returns how many bytes of `source` they
 /// took: 0 when somebody else filled the hole first.
-fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64, len_bytes: u64) -> Result<usize> {
+fn fill_hole(
+    file: &OpenFile,
+    source: Source<'_>,
+    offset_bytes: u64,
+    len_bytes: u64,
+) -> Result<usize> {
     let mapped = &file.mapped;
     let end = offset_bytes + source.len() as u64;
     let blocks = mapped.units_of(offset_bytes / BLOCK_BYTES..blocks_for_bytes(end));
@@ -304,9 +380,9 @@ fn fill_hole(file: &OpenFile, source: &[u8], offset_bytes: u64, len_bytes: u64) 
     let end = end.min(run_end);
     let device = &file.volume().device;
     let on_device = |offset: u64| run.block * BLOCK_BYTES + (offset - run_start);
-    let source = &source[..(end - offset_bytes) as usize];
-    let filled = device
-        .copy(on_device(offset_bytes), source)?
+    let source = source.first((end - offset_bytes) as usize);
+    let filled = source
+        .copy_to(device, on_device(offset_bytes))?
         .and(device.zero(on_device(run_start), offset_bytes - run_start)?)
         .and(device.zero(on_device(end), run_end - end)?);
     let mut fresh = fresh.filled(&file.volume().settle(filled)?, Content::New)?;

@@ -15,6 +15,7 @@
 //! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
 //! | [`io_lock`] | the designs: which reads and writes run side by side |
 //! | [`open_file`] | a file with its two locks |
+//! | [`buffers`] | the buffers of one read or write |
 //! | [`copy_on_write`] | writing blocks that other places have too |
 //! | [`zero`], [`io`], [`resize`] | reads and writes; truncation and holes |
 //! | [`reflink`] | the same blocks for two places |
@@ -43,6 +44,7 @@
 //! maps, the inode table, lists of windows. User memory is touched with nothing inner to the I/O
 //! range held.
 
+mod buffers;
 mod copy_on_write;
 mod entry;
 mod entry_tree;
@@ -69,7 +71,9 @@ mod zero;
 #[path = "tests/loom/mod.rs"]
 mod loom_tests;
 
-pub(crate) use io::{append, read_at, write_at};
+pub(crate) use io::{
+    append, append_vectored, read_at, read_vectored_at, write_at, write_vectored_at,
+};
 pub use io_lock::IoLock;
 pub use lock_state::LockState;
 pub use mapping::{MapOptions, Mapping, PageTables};

@@ -1,8 +1,8 @@
 //! Zeroing part of a file in place: gaps past the old end, edges of a punched hole.
 //!
-//! Only blocks that are there are touched: a hole is zero already. (Those that other places have too
-//! are copied first.) The caller holds the I/O lock
-//! exclusive over the bytes. Mappings of the blocks stay, and see the zeroes.
+//! Only blocks that are there are touched: a hole is zero already. (Those that other places have
+//! too are copied first.) The caller holds the I/O lock exclusive over the bytes. Mappings of the
+//! blocks stay, and see the zeroes.
 
 use super::copy_on_write;
 use super::open_file::OpenFile;

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
 use std::sync::Arc;
 
 use super::metadata::{ExtentInfo, Metadata};
@@ -38,6 +39,37 @@ impl File {
         dax::read_at(&self.handle.file, buffer, offset_bytes)
     }
 
+    /// Reads into `buffers`, one after the other, as `preadv` does: all of it is one read.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::sync::Arc;
+    /// use daxfs::{Device, Filesystem, FormatOptions, MountOptions, PersistenceChoice};
+    ///
+    /// let device = Device::create_memfd(16 << 20, PersistenceChoice::Detect)?;
+    /// Filesystem::format(&device, &FormatOptions::default())?;
+    /// let fs = Filesystem::mount(Arc::new(device), MountOptions::default())?;
+    /// let file = fs.create("/messages")?;
+    /// file.write_vectored_at(&[IoSlice::new(b"head"), IoSlice::new(b"body")], 0)?;
+    ///
+    /// let (mut head, mut body) = ([0; 4], [0; 10]);
+    /// let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+    /// assert_eq!(file.read_vectored_at(&mut buffers, 0)?, 8);
+    /// assert_eq!((&head, &body[..4]), (b"head", &b"body"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`File::read_at`]; [`Error::InvalidOption`] for more than 1024 buffers, or more bytes
+    /// than `i64::MAX`.
+    pub fn read_vectored_at(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        offset_bytes: u64,
+    ) -> Result<usize> {
+        dax::read_vectored_at(&self.handle.file, buffers, offset_bytes)
+    }
+
     /// Writes `bytes` at `offset_bytes`. Returns how many were written: fewer only when the device
     /// became full after some.
     ///
@@ -54,6 +86,19 @@ impl File {
         let file = &self.handle.file;
         file.volume()
             .with_reclaim(|| dax::write_at(file, bytes, offset_bytes))
+    }
+
+    /// Writes the bytes of `buffers` at `offset_bytes`, one after the other, as `pwritev` does: all
+    /// of it is one write, under one lock and with one fence, however many buffers there are.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; [`Error::InvalidOption`] for more than 1024 buffers, or more bytes
+    /// than `i64::MAX`.
+    pub fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset_bytes: u64) -> Result<usize> {
+        self.check_writable("write_vectored_at")?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::write_vectored_at(file, buffers, offset_bytes))
     }
 
     /// Writes all of `bytes` at `offset_bytes`.
@@ -78,6 +123,18 @@ impl File {
         self.check_writable("append")?;
         let file = &self.handle.file;
         file.volume().with_reclaim(|| dax::append(file, bytes))
+    }
+
+    /// Writes all bytes of `buffers`, one after the other, at the end of the file, or nothing.
+    /// Returns where they went. It is one append, however many buffers there are.
+    ///
+    /// # Errors
+    /// As [`File::write_vectored_at`].
+    pub fn append_vectored(&self, buffers: &[IoSlice<'_>]) -> Result<u64> {
+        self.check_writable("append_vectored")?;
+        let file = &self.handle.file;
+        file.volume()
+            .with_reclaim(|| dax::append_vectored(file, buffers))
     }
 
     /// Makes the file `len_bytes` long. What is cut off is gone; what is added is a hole.

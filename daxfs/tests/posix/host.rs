@@ -3,7 +3,6 @@
 //! Absolute paths, `..` and symbolic links then mean the same as inside an image. A thread changes
 //! its root for one operation at a time; other threads of the process keep theirs.
 
-use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -20,6 +19,7 @@ use tempfile::TempDir;
 use crate::differences::OPENING_A_SPECIAL_FILE;
 use crate::operation::{
     Last, Operation, Outcome, Path, SLOTS, Special, Status, System, Time, Value, When, pattern,
+    pieces, read_into,
 };
 
 /// The most bytes of a value or of all names of extended attributes.
@@ -343,7 +343,21 @@ fn content(files: &mut Files, operation: &Operation) -> Option<Outcome> {
             len,
             byte,
         } => io::pwrite(file(slot)?, &pattern(*len, *byte), *at).map(Value::Count),
-        Operation::Append { slot, len, byte } => append(file(slot)?, &pattern(*len, *byte)),
+        Operation::Append { slot, len, byte } => append(file(slot)?, *byte, &[*len]),
+        Operation::AppendVectored { slot, lens, byte } => append(file(slot)?, *byte, lens),
+        Operation::ReadVectored { slot, at, lens } => {
+            let file = file(slot)?;
+            read_into(lens, |buffers| io::preadv(file, buffers, *at))
+        }
+        Operation::WriteVectored {
+            slot,
+            at,
+            lens,
+            byte,
+        } => {
+            let bytes = pattern(lens.iter().sum(), *byte);
+            io::pwritev(file(slot)?, &pieces(&bytes, lens), *at).map(Value::Count)
+        }
         Operation::Truncate { slot, len } => fs::ftruncate(file(slot)?, *len).map(|()| Value::Done),
         Operation::SeekData { slot, at } => seek(file(slot)?, SeekFrom::Data(*at)),
         Operation::SeekHole { slot, at } => seek(file(slot)?, SeekFrom::Hole(*at)),
@@ -413,9 +427,10 @@ fn read(file: &OwnedFd, at: u64, len: usize) -> Outcome {
     Ok(Value::Bytes(read.to_vec()))
 }
 
-fn append(file: &OwnedFd, bytes: &[u8]) -> Outcome {
+fn append(file: &OwnedFd, byte: u8, lens: &[usize]) -> Outcome {
     let at = fs::fstat(file)?.st_size;
-    let written = io::pwritev2(file, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)?;
+    let bytes = pattern(lens.iter().sum(), byte);
+    let written = io::pwritev2(file, &pieces(&bytes, lens), 0, ReadWriteFlags::APPEND)?;
     assert_eq!(written, bytes.len());
     Ok(Value::Count(at as usize))
 }

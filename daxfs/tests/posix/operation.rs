@@ -1,6 +1,7 @@
 //! What can be done to a filesystem, and what comes of it. Plain values.
 
 use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
 
 use daxfs::{FileKind, Length, RenameMode, SetMode};
 use rustix::io::Errno;
@@ -172,6 +173,23 @@ pub(crate) enum Operation {
         len: usize,
         byte: u8,
     },
+    ReadVectored {
+        slot: usize,
+        at: u64,
+        /// How long each buffer is.
+        lens: Vec<usize>,
+    },
+    WriteVectored {
+        slot: usize,
+        at: u64,
+        lens: Vec<usize>,
+        byte: u8,
+    },
+    AppendVectored {
+        slot: usize,
+        lens: Vec<usize>,
+        byte: u8,
+    },
     Truncate {
         slot: usize,
         len: u64,
@@ -266,6 +284,34 @@ pub(crate) trait System {
 /// What a write of `len` bytes at a file offset writes: no two neighbours alike.
 pub(crate) fn pattern(len: usize, byte: u8) -> Vec<u8> {
     (0..len).map(|at| byte.wrapping_add(at as u8) | 1).collect()
+}
+
+/// `bytes` in pieces of these lengths, which are as many together.
+pub(crate) fn pieces<'b>(mut bytes: &'b [u8], lens: &[usize]) -> Vec<IoSlice<'b>> {
+    let piece = |len: &usize| {
+        let (piece, rest) = bytes.split_at(*len);
+        bytes = rest;
+        IoSlice::new(piece)
+    };
+    lens.iter().map(piece).collect()
+}
+
+/// Reads into buffers of these lengths by `read`, which says how many bytes it read. Returns them.
+pub(crate) fn read_into<E>(
+    lens: &[usize],
+    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize, E>,
+) -> Result<Value, E> {
+    let mut buffers: Vec<_> = lens.iter().map(|len| vec![0; *len]).collect();
+    let mut slices: Vec<_> = buffers
+        .iter_mut()
+        .map(|buffer| IoSliceMut::new(buffer))
+        .collect();
+    let count = read(&mut slices)?;
+    let mut bytes = buffers.concat();
+    // What was not read was not touched either.
+    assert!(bytes[count..].iter().all(|byte| *byte == 0));
+    bytes.truncate(count);
+    Ok(Value::Bytes(bytes))
 }
 
 impl When {

@@ -132,6 +132,12 @@ fn using(slots: Range<usize>, room: &'static [Room]) -> impl Strategy<Value = Op
             .prop_map(|(slot, len, byte)| Operation::Append { slot, len, byte }),
         3 => (slot(), offset(), len())
             .prop_map(|(slot, at, len)| Operation::Read { slot, at, len }),
+        2 => (slot(), offset(), lens(), 1..=255u8)
+            .prop_map(|(slot, at, lens, byte)| Operation::WriteVectored { slot, at, lens, byte }),
+        1 => (slot(), lens(), 1..=255u8)
+            .prop_map(|(slot, lens, byte)| Operation::AppendVectored { slot, lens, byte }),
+        2 => (slot(), offset(), lens())
+            .prop_map(|(slot, at, lens)| Operation::ReadVectored { slot, at, lens }),
         2 => (slot(), offset()).prop_map(|(slot, len)| Operation::Truncate { slot, len }),
         7 => (slot(), place(), prop::sample::select(room))
             .prop_map(|(slot, (at, len), room)| room(slot, at, len)),
@@ -335,4 +341,12 @@ fn offset() -> impl Strategy<Value = u64> {
 
 fn len() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..6_000usize, 1 => (0..8usize).prop_map(|blocks| blocks * 4096)]
+}
+
+/// The buffers of one read or write: few large ones, or many that are small or empty.
+fn lens() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![
+        3 => prop::collection::vec(len(), 0..5),
+        1 => prop::collection::vec(0..40usize, 0..200),
+    ]
 }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::operation::{
     Last, Operation, Outcome, Path, SLOTS, Special, Status, Stop, System, Time, Value, When,
-    pattern,
+    pattern, pieces, read_into,
 };
 
 const DEVICE_BYTES: u64 = 8 << 20;
@@ -170,6 +170,9 @@ impl Subject {
             | Operation::Read { slot, .. }
             | Operation::Write { slot, .. }
             | Operation::Append { slot, .. }
+            | Operation::ReadVectored { slot, .. }
+            | Operation::WriteVectored { slot, .. }
+            | Operation::AppendVectored { slot, .. }
             | Operation::Truncate { slot, .. }
             | Operation::PunchHole { slot, .. }
             | Operation::Allocate { slot, .. }
@@ -197,6 +200,17 @@ impl Subject {
             }
             Operation::Append { len, byte, .. } => {
                 Value::Count(file.append(&pattern(*len, *byte))? as usize)
+            }
+            Operation::ReadVectored { at, lens, .. } => {
+                read_into(lens, |buffers| file.read_vectored_at(buffers, *at))?
+            }
+            Operation::WriteVectored { at, lens, byte, .. } => {
+                let bytes = pattern(lens.iter().sum(), *byte);
+                Value::Count(file.write_vectored_at(&pieces(&bytes, lens), *at)?)
+            }
+            Operation::AppendVectored { lens, byte, .. } => {
+                let bytes = pattern(lens.iter().sum(), *byte);
+                Value::Count(file.append_vectored(&pieces(&bytes, lens))? as usize)
             }
             Operation::Truncate { len, .. } => done(file.truncate(*len))?,
             Operation::PunchHole { at, len, .. } => done(file.punch_hole(*at, *len))?,

@@ -133,8 +133,8 @@ impl EntryTree {
         Some(run.split_at(max_pages).0)
     }
 
-    /// The blocks that one entry caches from `page` on; those that others may have too are looked up
-    /// each time, for whoever writes them must know.
+    /// The blocks that one entry caches from `page` on; those that others may have too are looked
+    /// up each time, for whoever writes them must know.
     fn cached(&self, page: u64) -> Option<Run> {
         let is_usable = |entry: &Entry| !entry.is_locked() && !entry.is_shared();
         let entry = Some(self.get(page)).filter(is_usable)?;
