@@ -21,8 +21,8 @@ mod sync;
 mod volume;
 
 pub use dax::{
-    EntrySizes, IoLock, Length, LockState, MAX_FILE_BYTES, MapOptions, Mapping, MappingLock,
-    PageTables, Unmapping,
+    DataMode, EntrySizes, IoLock, Length, LockState, MAX_FILE_BYTES, MapOptions, Mapping,
+    MappingLock, PageTables, Unmapping,
 };
 pub use daxfs_pmem::{
     Access, AccessError, Backing, Device, DeviceAccess, DeviceError, FaultError, HUGE_PAGE_BYTES,

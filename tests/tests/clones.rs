@@ -2,9 +2,9 @@
 //!
 //! Directed tests first; then threads. *Owners* each have some pages of a file, change them by
 //! writes and by stores through a mapping, and find them as they left them, however often they are
-//! cloned meanwhile. A *cloner* clones them, and finds in the clone, now and later, stamps that were
-//! written between a moment before and a moment after. Every coherent design, either kind of page
-//! tables.
+//! cloned meanwhile. A *cloner* clones them, and finds in the clone, now and later, stamps that
+//! were written between a moment before and a moment after. Every coherent design, either kind of
+//! page tables, both modes of writing.
 //!
 //! Bounded by steps; no clock. Touches anonymous memory. Takes no locks.
 #![forbid(unsafe_code)]
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
 use daxfs::{
-    Device, Error, File, Filesystem, Length, MapOptions, Mapping, MappingLock, MountOptions,
-    PageTables, PersistenceChoice,
+    DataMode, Device, Error, File, Filesystem, Length, MapOptions, Mapping, MappingLock,
+    MountOptions, PageTables, PersistenceChoice,
 };
 use daxfs_tests::fixture::{Numbers, assert_clean, formatted, mount, stress_factor};
 
@@ -281,10 +281,11 @@ fn clone_again_and_again(
     }
 }
 
-fn stress(design: MappingLock, page_tables: PageTables) {
+fn stress(design: MappingLock, data: DataMode, page_tables: PageTables) {
     let device = formatted(DEVICE_BYTES);
     let mut options = MountOptions::default();
     options.mapping_lock = design;
+    options.data = data;
     let fs = Filesystem::mount(Arc::clone(&device), options).unwrap();
     let file = fs.create("/file").unwrap();
     for page in 0..FILE_PAGES {
@@ -315,18 +316,20 @@ fn stress(design: MappingLock, page_tables: PageTables) {
 #[test]
 fn clones_stay_what_they_were_while_others_change_the_file() {
     for design in MappingLock::COHERENT {
-        for page_tables in [PageTables::Software, PageTables::Process] {
-            stress(design, page_tables);
+        for data in [DataMode::InPlace, DataMode::Atomic] {
+            stress(design, data, PageTables::Software);
+            stress(design, data, PageTables::Process);
         }
     }
 }
 
 /// Two threads change the same page of a file right after it was cloned: the copy that one makes
 /// must have what the other has changed.
-fn two_at_one_page(design: MappingLock, page_tables: PageTables) {
+fn two_at_one_page(design: MappingLock, data: DataMode, page_tables: PageTables) {
     let device = formatted(DEVICE_BYTES);
     let mut options = MountOptions::default();
     options.mapping_lock = design;
+    options.data = data;
     let fs = Filesystem::mount(device, options).unwrap();
     let file = file_with(&fs, "/file", &[0; PAGE as usize]);
     let clone = fs.create("/clone").unwrap();
@@ -366,8 +369,9 @@ fn two_at_one_page(design: MappingLock, page_tables: PageTables) {
 #[test]
 fn nothing_is_lost_when_two_copy_one_page() {
     for design in MappingLock::COHERENT {
-        for page_tables in [PageTables::Software, PageTables::Process] {
-            two_at_one_page(design, page_tables);
+        for data in [DataMode::InPlace, DataMode::Atomic] {
+            two_at_one_page(design, data, PageTables::Software);
+            two_at_one_page(design, data, PageTables::Process);
         }
     }
 }

@@ -19,12 +19,10 @@ use super::buffers::Source;
 use super::entry_tree::Removal;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled};
+use super::sharing::REPLACE_LOG_BYTES;
 use crate::error::Result;
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::run::Run;
-
-/// What the record of a replacement takes of the log, in bytes.
-const REPLACE_LOG_BYTES: u64 = 128;
 
 /// Writes `source` at `offset_bytes`, where the file has marked blocks that lie together. Returns
 /// how many bytes went in; 0 when the file has something else there by now: look again.

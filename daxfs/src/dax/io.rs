@@ -11,6 +11,8 @@
 //!     fence; then the new length
 //!   unlock
 //! ```
+//! In the mode `atomic` the pieces are those of [`atomic`] instead.
+//!
 //! So user memory is only touched with the I/O lock held, never with a mapping lock (the buffer may
 //! be a mapping of the same file: it then faults, and the fault takes the mapping lock); a block is
 //! initialised before anything can reach it; and a fence comes before the unlock.
@@ -24,11 +26,13 @@ use std::io::{IoSlice, IoSliceMut};
 
 use daxfs_pmem::InFlight;
 
+use super::atomic::Wanted;
 use super::buffers::{Source, total_len};
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
 use super::prepared::Content;
-use super::{MAX_FILE_BYTES, copy_on_write, resize, zero};
+use super::settings::DataMode;
+use super::{MAX_FILE_BYTES, atomic, copy_on_write, resize, zero};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::format::item::Sharing;
@@ -264,7 +268,7 @@ fn append_source(file: &OpenFile, operation: &'static str, bytes: Source<'_>) ->
 }
 
 fn append_locked(file: &OpenFile, bytes: Source<'_>, at: u64) -> Result<()> {
-    match copy_in(file, bytes, at) {
+    match copy_in(file, bytes, at, Wanted::All) {
         (done, None) => extend(file, at, done),
         (_, Some(error)) => {
             // Nothing of it shows, since the length is as it was; give the blocks back too.
@@ -283,7 +287,7 @@ fn write_locked(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> Result
     if offset_bytes > len_bytes {
         zero::zero_gap(file, len_bytes, offset_bytes)?;
     }
-    match copy_in(file, bytes, offset_bytes) {
+    match copy_in(file, bytes, offset_bytes, Wanted::WhatFits) {
         (0, Some(error)) => Err(error),
         (done, _) => extend(file, offset_bytes, done).map(|()| done),
     }
@@ -301,9 +305,20 @@ fn extend(file: &OpenFile, offset_bytes: u64, done: usize) -> Result<()> {
 
 /// Copies `bytes` in, allocating where there are holes. Returns how many went in, and what stopped
 /// it.
-fn copy_in(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> (usize, Option<Error>) {
+fn copy_in(
+    file: &OpenFile,
+    bytes: Source<'_>,
+    offset_bytes: u64,
+    wanted: Wanted,
+) -> (usize, Option<Error>) {
     let pages = offset_bytes / BLOCK_BYTES..blocks_for_bytes(offset_bytes + bytes.len() as u64);
-    let copy = || copy_pieces(file, bytes, offset_bytes);
+    let copy = || match file.data {
+        DataMode::InPlace => copy_pieces(file, bytes, offset_bytes),
+        DataMode::Atomic => match atomic::write(file, bytes, offset_bytes, wanted) {
+            Ok(done) => (done, None),
+            Err(error) => (0, Some(error)),
+        },
+    };
     match file.mapping_lock.write(&file.mapped, pages, copy) {
         Ok(copied) => copied,
         Err(error) => (0, Some(error)),

@@ -1,8 +1,8 @@
 //! A shared mapping of a file: real memory of this process, or software page tables.
 //!
 //! # Locking
-//! A fault takes the file's mapping lock and nothing that ranks before it. Making and dropping a
-//! mapping takes the file's list of windows.
+//! A fault takes the file's sharing lock, its mapping lock, and nothing that ranks before them.
+//! Making a mapping takes the sharing lock alone; making and dropping one, the list of windows.
 
 use std::any::Any;
 use std::ops::Range;
@@ -14,6 +14,7 @@ use daxfs_pmem::{
 };
 
 use super::MAX_FILE_BYTES;
+use super::atomic;
 use super::fault::PageFault;
 use super::io::range_end;
 use super::open_file::OpenFile;
@@ -159,7 +160,12 @@ impl Mapping {
             PageTables::Software => SoftwarePageTable::new(device, len_pages, handler)?,
         };
         let window = Arc::new(Window { table, first_page });
-        file.mapped.windows.attach(Arc::clone(&window));
+        {
+            // No redo once it is mapped: what is stored would be undone.
+            let marker = file.mapped.sharing.alone();
+            atomic::settle_redo(&file, &marker)?;
+            file.mapped.windows.attach(Arc::clone(&window));
+        }
         Ok(Self {
             file,
             window,

@@ -17,6 +17,7 @@
 //! | [`open_file`] | a file with its two locks |
 //! | [`buffers`] | the buffers of one read or write |
 //! | [`copy_on_write`] | writing blocks that other places have too |
+//! | [`atomic`] | writes that a crash leaves whole or not at all |
 //! | [`zero`], [`io`], [`resize`] | reads and writes; truncation and holes |
 //! | [`reflink`] | the same blocks for two places |
 //! | [`preallocate`] | blocks ahead of time, and room in the middle of a file |
@@ -44,6 +45,7 @@
 //! maps, the inode table, lists of windows. User memory is touched with nothing inner to the I/O
 //! range held.
 
+mod atomic;
 mod buffers;
 mod copy_on_write;
 mod entry;
@@ -85,7 +87,7 @@ pub(crate) use reflink::{CloneRange, clone_range};
 pub(crate) use resize::{punch_hole, truncate};
 pub(crate) use seek::{seek_data, seek_hole};
 pub(crate) use settings::Settings;
-pub use settings::{EntrySizes, Unmapping};
+pub use settings::{DataMode, EntrySizes, Unmapping};
 
 /// The largest file: 16 TiB.
 pub const MAX_FILE_BYTES: u64 = crate::format::geometry::MAXIMUM_FILE_BYTES;

@@ -16,7 +16,7 @@ use super::io_lock::IoLocking;
 use super::lock_state::LockState;
 use super::mapped_file::MappedFile;
 use super::mapping_lock::MappingLocking;
-use super::settings::Settings;
+use super::settings::{DataMode, Settings};
 use crate::error::Result;
 use crate::inode::Inode;
 use crate::run::Run;
@@ -32,6 +32,7 @@ pub(crate) struct OpenFile {
     pub(crate) mapping_lock: CachePadded<MappingLocking>,
     /// Held by whoever appends, so that appenders queue up instead of chasing the end of file.
     pub(crate) append: Mutex<()>,
+    pub(super) data: DataMode,
 }
 
 impl OpenFile {
@@ -45,6 +46,7 @@ impl OpenFile {
             io_lock: CachePadded::new(IoLocking::new(settings.io_lock)),
             mapping_lock: CachePadded::new(MappingLocking::new(settings.mapping_lock)),
             append: Mutex::new(()),
+            data: settings.data,
         })
     }
 

@@ -28,6 +28,19 @@ pub enum EntrySizes {
     Both,
 }
 
+/// What a crash may leave of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DataMode {
+    /// Bytes go onto the blocks that are there: nothing is copied, and a crash in the middle of a
+    /// write leaves some of it, in pieces of 8 bytes.
+    #[default]
+    InPlace,
+    /// A crash leaves all of a write or nothing of it. Writes of up to 2 KiB onto blocks that are
+    /// there go through the log; longer ones, and those to a file that is mapped, go to new blocks.
+    /// Stores through mappings are in place all the same.
+    Atomic,
+}
+
 /// What a file is opened with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -35,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) mapping_lock: MappingLock,
     pub(crate) unmapping: Unmapping,
     pub(crate) entry_sizes: EntrySizes,
+    pub(crate) data: DataMode,
 }
 
 impl Unmapping {

@@ -49,6 +49,10 @@ use crate::run::Run;
 use crate::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::volume::Transaction;
 
+/// What the record of a replacement takes of the log beside its runs, in bytes, and each run.
+pub(super) const REPLACE_LOG_BYTES: u64 = 128;
+const RUN_LOG_BYTES: u64 = 16;
+
 /// What copies and clones of one file agree by.
 #[derive(Default)]
 pub(crate) struct SharingLock(RwLock<()>);
@@ -212,6 +216,44 @@ impl MappedFile {
         })?;
         self.inode.touch(time);
         Ok(Some(withdrawn))
+    }
+
+    /// Puts blocks in the place of whatever is there, all in one record, which makes the file
+    /// `len_bytes` long at least. Returns what has no place any more, as [`MappedFile::replace`].
+    ///
+    /// # Errors
+    /// As [`MappedFile::replace`].
+    pub(super) fn replace_all(
+        &self,
+        filled: Vec<(u64, Filled<'_>)>,
+        len_bytes: u64,
+    ) -> Result<Vec<Run>> {
+        let Some(&(file_block, _)) = filled.first() else {
+            return Ok(Vec::new());
+        };
+        let log_bytes = REPLACE_LOG_BYTES + filled.len() as u64 * RUN_LOG_BYTES;
+        let mut transaction = self.volume.begin(log_bytes)?;
+        let _order = self.order();
+        let (mut runs, mut given_up) = (Vec::with_capacity(filled.len()), Vec::new());
+        for (at, mut fresh) in filled {
+            let run = fresh.run();
+            given_up.extend(self.blocks.replace(at, MappedRun::exclusive(run)));
+            runs.push(fresh.take_first(run.len_blocks));
+            self.volume.allocator.note_published(run);
+        }
+        let withdrawn = self.volume.withdraw(&given_up);
+        self.volume.mark_changed(&transaction, &self.inode);
+        let time = now();
+        transaction.log(&Record::Replace {
+            inode: self.inode.number(),
+            file_block,
+            runs,
+            len_bytes,
+            time,
+        })?;
+        self.inode.touch(time);
+        self.inode.extend_len_bytes(len_bytes);
+        Ok(withdrawn)
     }
 
     // ---- Step: protect ------------------------------------------------------------------------

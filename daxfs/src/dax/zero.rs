@@ -4,8 +4,9 @@
 //! too are copied first.) The caller holds the I/O lock exclusive over the bytes. Mappings of the
 //! blocks stay, and see the zeroes.
 
-use super::copy_on_write;
 use super::open_file::OpenFile;
+use super::settings::DataMode;
+use super::{atomic, copy_on_write};
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::format::item::Sharing;
@@ -20,6 +21,9 @@ pub(super) fn zero_gap(file: &OpenFile, len_bytes: u64, until_bytes: u64) -> Res
 
 /// Zeroes the blocks that are there in `start_bytes..end_bytes`.
 pub(super) fn zero_range(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> Result<()> {
+    if file.data == DataMode::Atomic {
+        atomic::settle_redo(file, &file.mapped.sharing.alone())?;
+    }
     let mut at = start_bytes;
     while at < end_bytes {
         let block = at / BLOCK_BYTES;

@@ -38,7 +38,7 @@ impl Error {
             Self::StaleInode { .. } => Errno::STALE,
             Self::InvalidRange { .. } => Errno::FBIG,
             Self::NoSpace { .. } | Self::LogRecordTooLarge { .. } => Errno::NOSPC,
-            Self::ReadOnly { .. } => Errno::ROFS,
+            Self::ReadOnly { .. } | Self::NeedsRecovery { .. } => Errno::ROFS,
             Self::Busy { .. } | Self::InUse { .. } => Errno::BUSY,
             Self::NotSupported { .. }
             | Self::UnsupportedVersion { .. }

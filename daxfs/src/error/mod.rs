@@ -294,6 +294,13 @@ pub enum Error {
     /// A load or store through a mapping met what a CPU would report as SIGBUS or SIGSEGV.
     #[error(transparent)]
     Access(#[from] daxfs_pmem::AccessError),
+    /// A crash may have torn bytes that the log has whole, and a mount that may not write cannot
+    /// put them in place.
+    #[error("{writes} writes are to be completed from the log: mount for writing once")]
+    NeedsRecovery {
+        /// How many pieces of bytes.
+        writes: u64,
+    },
     /// Two files of one operation are in different filesystems.
     #[error("{operation}: the files are in different filesystems; copy the bytes instead")]
     OtherFilesystem {

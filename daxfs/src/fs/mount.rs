@@ -4,7 +4,8 @@
 //! Inodes are not read here but when somebody asks for them, so what a mount costs follows what is
 //! in the log (and, at a few bytes for each 2 MiB, the size of the image). A replay makes true in
 //! memory what the records say, by the code that made it true when they were written; it writes
-//! nothing, so a crash during it changes nothing, and a mount for reading can do it as well.
+//! nothing, so a crash during it changes nothing, and a mount for reading can do it as well. (Only
+//! bytes that a crash may have torn, in the mode `atomic`, are then written again.)
 //!
 //! Takes no locks but latches: nobody else can reach the volume yet.
 
@@ -67,6 +68,7 @@ pub(super) fn load(device: Arc<Device>, options: &MountOptions) -> Result<(Arc<V
     for record in &records {
         volume.replay(record)?;
     }
+    write_again(&volume, options)?;
     check_root(&volume)?;
     let stored = Stored {
         superblock,
@@ -147,6 +149,22 @@ fn read_log(device: &Device, superblock: &Superblock) -> Result<(Vec<Record>, Ls
         },
     )?;
     Ok((records, tail))
+}
+
+/// Puts bytes in place that the log has because a crash may have torn them. A crash meanwhile
+/// changes nothing: the log is as it was.
+fn write_again(volume: &Volume, options: &MountOptions) -> Result<()> {
+    let writes = volume.redo.take();
+    if !writes.is_empty() && options.access == MountAccess::ReadOnly {
+        return Err(Error::NeedsRecovery {
+            writes: writes.len() as u64,
+        });
+    }
+    for write in writes {
+        let in_flight = volume.device.copy(write.offset_bytes, &write.bytes)?;
+        let _in_place = volume.settle(in_flight)?;
+    }
+    Ok(())
 }
 
 fn check_root(volume: &Volume) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::namespace::NewInode;
-use crate::dax::{EntrySizes, IoLock, MappingLock, Settings, Unmapping};
+use crate::dax::{DataMode, EntrySizes, IoLock, MappingLock, Settings, Unmapping};
 use crate::format::FileType;
 use crate::schedule::Schedule;
 
@@ -143,6 +143,8 @@ pub struct MountOptions {
     pub unmapping: Unmapping,
     /// How much of a file one fault may map.
     pub entry_sizes: EntrySizes,
+    /// What a crash may leave of a write.
+    pub data: DataMode,
     /// Who makes checkpoints.
     pub checkpoints: Checkpoints,
     /// Told of each step of faults and allocating writes; for tests that force an interleaving.
@@ -157,6 +159,7 @@ impl Default for MountOptions {
             mapping_lock: MappingLock::Range,
             unmapping: Unmapping::default(),
             entry_sizes: EntrySizes::default(),
+            data: DataMode::default(),
             checkpoints: Checkpoints::default(),
             schedule: None,
             io_lock: IoLock::Range,
@@ -172,6 +175,7 @@ impl MountOptions {
             mapping_lock: self.mapping_lock,
             unmapping: self.unmapping,
             entry_sizes: self.entry_sizes,
+            data: self.data,
         }
     }
 
@@ -221,6 +225,7 @@ impl fmt::Debug for MountOptions {
             .field("mapping_lock", &self.mapping_lock)
             .field("unmapping", &self.unmapping)
             .field("entry_sizes", &self.entry_sizes)
+            .field("data", &self.data)
             .field("checkpoints", &self.checkpoints)
             .field("scheduled", &self.schedule.is_some())
             .finish()

@@ -53,6 +53,8 @@ pub(crate) struct Inode {
     read: AtomicBool,
     /// Times were brought up to date that no record of the log has.
     times_changed: AtomicBool,
+    /// The log has bytes of it that a mount after a crash would write again.
+    redo: AtomicBool,
     /// It never had a name, and may get one.
     linkable: AtomicBool,
     /// The inode item differs from the last checkpoint's.
@@ -168,6 +170,7 @@ impl Inode {
             written: AtomicBool::new(false),
             read: AtomicBool::new(false),
             times_changed: AtomicBool::new(false),
+            redo: AtomicBool::new(false),
             linkable: AtomicBool::new(false),
             item_changed: AtomicBool::new(false),
             is_changed: AtomicBool::new(false),
@@ -246,6 +249,16 @@ impl Inode {
     /// Whether it never had a name, and may get one.
     pub(crate) fn is_linkable(&self) -> bool {
         self.linkable.load(Ordering::Relaxed)
+    }
+
+    /// Notes that bytes of it are logged for redo. Under its sharing lock, as is the next.
+    pub(crate) fn set_redo(&self) {
+        self.redo.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes of it were logged for redo since this was last asked.
+    pub(crate) fn take_redo(&self) -> bool {
+        self.redo.swap(false, Ordering::Relaxed)
     }
 
     /// Notes that it never had a name, and may get one.

@@ -6,6 +6,7 @@
 //! | [`times`] | times that are noted in passing, into the log |
 //! | [`transaction`] | one operation's changes: log first, then memory |
 //! | [`apply`] | what each record of the log means in memory |
+//! | [`redo`] | bytes that a replay is to write again |
 //! | this file | the parts, and what to do when space runs out |
 //!
 //! Knows blocks and inodes, not mappings or paths.
@@ -14,6 +15,7 @@
 //! None of its own. Each part says which latch it takes.
 
 mod apply;
+mod redo;
 mod store;
 mod times;
 mod transaction;
@@ -34,6 +36,7 @@ use crate::inode::{Inode, InodeTable};
 use crate::log::Log;
 use crate::run::Run;
 use crate::schedule::{Mistake, Point, Schedule};
+use redo::Redo;
 pub(crate) use store::Store;
 pub(crate) use transaction::Transaction;
 
@@ -60,6 +63,8 @@ pub(crate) struct Volume {
     pub(crate) allocator: Allocator,
     /// Known once a block map with marks is in memory.
     pub(crate) owners: Owners,
+    /// Empty but for a replay.
+    pub(crate) redo: Redo,
     pub(crate) gate: Gate,
     pub(crate) log: Log,
     pub(crate) inodes: InodeTable,
@@ -86,6 +91,7 @@ impl Volume {
             device,
             allocator,
             owners: Owners::default(),
+            redo: Redo::default(),
             gate: Gate::default(),
             log,
             inodes,

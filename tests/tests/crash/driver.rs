@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daxfs::{Checkpoints, Device, Filesystem, FormatOptions, MountOptions};
+use daxfs::{Checkpoints, DataMode, Device, Filesystem, FormatOptions, MountOptions};
 use daxfs_pmem::{Action, Event, Mark, Moment, Recording};
 use daxfs_tests::crash::workload::{Operation, Workload};
 use daxfs_tests::fixture::bytes_of;
@@ -44,20 +44,32 @@ pub(crate) fn options() -> MountOptions {
 
 /// An empty filesystem on a device that is recorded from now on.
 pub(crate) fn mounted() -> (Filesystem, Arc<Device>, Recording) {
+    mounted_with(options())
+}
+
+fn mounted_with(options: MountOptions) -> (Filesystem, Arc<Device>, Recording) {
     let (device, recording) = Device::create_recording(DEVICE_BYTES).expect("there is memory");
     let device = Arc::new(device);
     Filesystem::format(&device, &FormatOptions::default()).expect("an empty filesystem");
-    let fs = Filesystem::mount(Arc::clone(&device), options()).expect("it mounts");
+    let fs = Filesystem::mount(Arc::clone(&device), options).expect("it mounts");
     drop(recording.take());
     (fs, device, recording)
 }
 
 /// Runs a workload, from the empty filesystem to its unmounting.
 pub(crate) fn run(workload: &Workload) -> Run {
-    let (fs, device, recording) = mounted();
+    run_with(workload, DataMode::InPlace)
+}
+
+/// The same, in one of the two modes.
+pub(crate) fn run_with(workload: &Workload, data: DataMode) -> Run {
+    let mut options = options();
+    options.data = data;
+    let (fs, device, recording) = mounted_with(options);
     let base = bytes_of(&device);
     let mut model = Model::default();
     let mut history = History::new(Version::of(&model));
+    history.data = data;
     let mut open = Vec::new();
     let mark = |operation: usize, moment| {
         let operation = operation as u64;

@@ -7,12 +7,14 @@
 //!   edges. What is cut short leaves some, and nothing but the bytes that it is about.
 //! - What allocates gives a file its blocks run by run, and its length last; a clone gives it the
 //!   length with each run.
+//!   (Neither is so in the mode `atomic`: a write or an append is all or nothing.)
 //! - Bytes stored through a mapping may be there or not until the file is synced. They are not
 //!   torn where they are stored 8 at a time, aligned.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use daxfs::DataMode;
 use daxfs_tests::crash::CHUNK_BYTES;
 use daxfs_tests::crash::workload::{Means, Operation, Span};
 use daxfs_tests::model::FileId;
@@ -63,6 +65,8 @@ pub(crate) struct History {
     pub(crate) steps: Vec<Step>,
     /// Before each operation, and after the last.
     pub(crate) versions: Vec<Version>,
+    /// What is promised of writes.
+    pub(crate) data: DataMode,
 }
 
 /// Bytes stored through a mapping that may not be durable.
@@ -78,6 +82,7 @@ impl History {
         Self {
             steps: Vec::new(),
             versions: vec![first],
+            data: DataMode::InPlace,
         }
     }
 
@@ -279,6 +284,11 @@ impl History {
                 self.has_content(number, number + 1, path, &expected, shown)
             };
             let is_content = match step.operation {
+                Operation::Write(_, _, Means::Write) | Operation::Append(..)
+                    if self.data == DataMode::Atomic =>
+                {
+                    false
+                }
                 Operation::Write(_, span, _) | Operation::Zero(_, span, _) => mix(span),
                 Operation::Punch(_, span) => mix(span) && is_one_step(start, end, shown, span),
                 Operation::Clone(..) => {

@@ -1,5 +1,6 @@
 //! The workloads, and all their crashes.
 
+use daxfs::DataMode;
 use daxfs_tests::crash::workload::{
     self, Core, Length, Means, Operation, Place, Role, Step, Workload, ace, more, random,
     two_operations,
@@ -9,7 +10,7 @@ use daxfs_tests::fixture::{Numbers, stress_factor};
 use daxfs_tests::model::Model;
 
 use crate::choose::choose;
-use crate::driver::run;
+use crate::driver::run_with;
 use crate::oracle::check;
 use crate::perform::perform_on_model;
 
@@ -29,10 +30,14 @@ fn check_all(name: &str, workloads: Vec<Workload>, limits: &Limits) {
 
 /// Checks all crashes of each workload from one of its operations on, and says how much that was.
 fn check_from(name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
+    check_in(DataMode::InPlace, name, workloads, limits);
+}
+
+fn check_in(data: DataMode, name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
     let mut total = Counts::default();
     let count = workloads.len();
     for (workload, first) in workloads {
-        let run = run(&workload);
+        let run = run_with(&workload, data);
         let limits = Limits {
             from_event: run.beginning_of(first),
             ..limits.clone()
@@ -176,6 +181,56 @@ fn clones_that_go_apart() {
     ];
     let workloads = sequences.map(|sequence| (Workload::of(sequence), 0));
     check_from("clones that go apart", workloads.to_vec(), &few());
+}
+
+/// In the mode `atomic`: each write there is, alone, between checkpoints, after another, and to
+/// blocks that are mapped, shared or zeroed; most are followed by changes in place.
+#[test]
+fn atomic_writes() {
+    const FILE: &str = "/A/foo";
+    let is_write = |core: &Core| {
+        matches!(
+            core,
+            Core::Write(_, _, Means::Write) | Core::Plain(Operation::Append(..))
+        )
+    };
+    let writes: Vec<Core> = cores().into_iter().filter(is_write).collect();
+    let checkpoint = Core::Plain(Operation::Checkpoint);
+    let clone = Core::Plain(Operation::Clone(FILE, "/bar"));
+    let store = Core::Write(FILE, Place::Start, Means::Mapping);
+    let sync = Core::Plain(Operation::SyncAll);
+    let small = Core::Write(FILE, Place::Start, Means::Write);
+    let truncated = Core::Plain(Operation::Truncate(FILE, 256));
+    let unlinked = Core::Plain(Operation::Unlink(FILE));
+    let mut workloads = Vec::new();
+    for write in writes {
+        workloads.push(Workload::of(&[write]));
+        workloads.push(Workload::of(&[write, checkpoint, write, checkpoint]));
+        workloads.push(Workload::of(&[store, sync, write, small]));
+        workloads.push(Workload::of(&[clone, write, write]));
+    }
+    let after_redo: [&[Core]; 5] = [
+        &[small, store, sync],
+        &[small, Core::Punch(FILE, Place::Start), sync],
+        &[
+            small,
+            truncated,
+            Core::Write(FILE, Place::End, Means::Write),
+        ],
+        &[
+            small,
+            unlinked,
+            Core::Write("/foo", Place::End, Means::Write),
+        ],
+        &[small, Core::Zero(FILE, Place::Middle, Length::Kept), small],
+    ];
+    workloads.extend(after_redo.map(Workload::of));
+    let workloads = workloads.into_iter().map(|workload| (workload, 0));
+    check_in(DataMode::Atomic, "atomic", workloads.collect(), &few());
+
+    let seeds = 0..4 * u64::from(stress_factor());
+    let random = seeds.map(|seed| (random(&cores(), 15, seed + 100), 0));
+    check_in(DataMode::Atomic, "atomic, random", random.collect(), &few());
 }
 
 /// Names that meet: several of one file, symbolic links, one in the place of the other.

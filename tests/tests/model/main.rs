@@ -6,7 +6,7 @@
 mod operation;
 mod pair;
 
-use daxfs::{MappingLock, MountOptions, PageTables, Protection};
+use daxfs::{DataMode, MappingLock, MountOptions, PageTables, Protection};
 use daxfs_tests::fixture::{designs, stress_factor};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -63,6 +63,16 @@ fn an_access_of_eight_bytes_ends_at_the_page_that_is_past_the_end() {
     }
 }
 
+fn data() -> impl Strategy<Value = DataMode> {
+    prop_oneof![Just(DataMode::InPlace), Just(DataMode::Atomic)]
+}
+
+fn options(mapping_lock: MappingLock, io_lock: usize, data: DataMode) -> MountOptions {
+    let mut options = designs(&[mapping_lock])[io_lock].clone();
+    options.data = data;
+    options
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2500 * stress_factor(),
@@ -73,43 +83,55 @@ proptest! {
 
     #[test]
     fn behaves_as_the_model_under_none(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::None])[io_lock].clone(), &operations);
+        run(options(MappingLock::None, io_lock, data), &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_entry(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::Entry])[io_lock].clone(), &operations);
+        run(options(MappingLock::Entry, io_lock, data), &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_inode(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::Inode])[io_lock].clone(), &operations);
+        run(options(MappingLock::Inode, io_lock, data), &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_range(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::Range])[io_lock].clone(), &operations);
+        run(options(MappingLock::Range, io_lock, data), &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_entry_rw(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::EntryRw])[io_lock].clone(), &operations);
+        run(options(MappingLock::EntryRw, io_lock, data), &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_recheck(
-        io_lock in 0..3_usize, operations in prop::collection::vec(operation(), 1..100),
+        io_lock in 0..3_usize,
+        data in data(),
+        operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(designs(&[MappingLock::Recheck])[io_lock].clone(), &operations);
+        run(options(MappingLock::Recheck, io_lock, data), &operations);
     }
 }

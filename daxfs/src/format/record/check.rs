@@ -49,7 +49,7 @@ impl Record {
                 check_bytes("value", 0, MAXIMUM_XATTR_VALUE_BYTES, value)
             }
             Self::RemoveXattr { name, .. } => check_xattr_name(name),
-            Self::RemoveInode { .. } => Ok(()),
+            Self::RemoveInode { .. } | Self::RedoDone { .. } => Ok(()),
             _ => self.check_content(),
         }
     }
@@ -159,6 +159,7 @@ impl Record {
             | Self::Replace { inode, .. }
             | Self::Shift { inode, .. }
             | Self::RemoveInode { inode }
+            | Self::RedoDone { inode }
             | Self::Redo { inode, .. } => check_inode(*inode),
         }
     }

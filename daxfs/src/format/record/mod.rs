@@ -312,6 +312,11 @@ records! {
         /// What.
         bytes: Vec<u8>,
     }
+    /// What earlier records want written again into a file is written: forget them.
+    18 RedoDone {
+        /// The file.
+        inode: u64,
+    }
 }
 
 impl Record {

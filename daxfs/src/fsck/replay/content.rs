@@ -125,6 +125,10 @@ impl Model<'_, '_> {
                 offset_bytes,
                 bytes,
             } => self.redo(*inode, *offset_bytes, bytes),
+            Record::RedoDone { inode } => {
+                self.redo.retain(|write| write.inode != *inode);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -193,6 +197,10 @@ impl Model<'_, '_> {
                 return impossible(format!("blocks {block} to {end} are not all free"));
             }
         }
+        // Filled before they were given away: what was to be written there before is void.
+        let bytes = block_offset_bytes(blocks.start)..block_offset_bytes(blocks.end);
+        self.redo
+            .retain(|write| !bytes.contains(&write.offset_bytes));
         let file_blocks = file_block..file_block + run.len_blocks;
         let there = runs::load(self.items, number, &file_blocks)?;
         if !within(&there, &file_blocks).is_empty() {
@@ -289,6 +297,7 @@ impl Model<'_, '_> {
             let len = rest.len().min((BLOCK_BYTES - within_block) as usize);
             let (now, later) = rest.split_at(len);
             self.redo.push(RedoWrite {
+                inode: number,
                 offset_bytes: block_offset_bytes(run.device_block) + within_block,
                 bytes: now.to_vec(),
             });

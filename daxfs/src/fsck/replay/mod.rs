@@ -36,6 +36,8 @@ const HUGE_UNIT_BLOCKS: u64 = 512;
 /// Bytes that a record wants written again, and where on the device.
 #[derive(Debug)]
 pub(super) struct RedoWrite {
+    /// The file that they are for.
+    pub(super) inode: u64,
     pub(super) offset_bytes: u64,
     pub(super) bytes: Vec<u8>,
 }

@@ -108,9 +108,9 @@ impl BlockMap {
         }
     }
 
-    /// Maps `file_block..` to the blocks of `run`, which nothing else has, up to the first file block
-    /// that is mapped already. Returns how many blocks it mapped: the rest of `run` is still the
-    /// caller's.
+    /// Maps `file_block..` to the blocks of `run`, which nothing else has, up to the first file
+    /// block that is mapped already. Returns how many blocks it mapped: the rest of `run` is still
+    /// the caller's.
     ///
     /// This is what makes two allocators of one hole agree on a winner, whatever design locks
     /// them (or does not).

@@ -4,14 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::Volume;
+use super::super::redo::RedoWrite;
 use super::impossible;
 use crate::error::Result;
 use crate::format::Timestamp;
-use crate::format::geometry::blocks_for_bytes;
+use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::format::item::Sharing;
 use crate::format::record::{Record, ShiftDirection};
 use crate::inode::Inode;
-use crate::inode::block_map::MappedRun;
+use crate::inode::block_map::{Found, MappedRun};
 use crate::run::Run;
 
 /// Removes an inode that nothing refers to, and gives its blocks back.
@@ -117,6 +118,15 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
             }
             finish(volume, &inode, 0, *time);
         }
+        Record::Redo {
+            inode,
+            offset_bytes,
+            bytes,
+        } => {
+            let inode = volume.inode(*inode)?;
+            redo(volume, &inode, *offset_bytes, bytes)?;
+        }
+        Record::RedoDone { inode } => volume.redo.forget_file(*inode),
         other => {
             return Err(impossible(format!(
                 "a record of kind {} in an image that has no use for it",
@@ -134,11 +144,38 @@ fn put(volume: &Volume, inode: &Arc<Inode>, file_block: u64, run: Run) -> Result
         .mark_used(run)
         .map_err(|block| impossible(format!("block {block} is in use already")))?;
     volume.allocator.note_published(run);
+    volume.redo.forget_blocks(run);
     if volume.blocks(inode)?.insert_into_hole(file_block, run) != run.len_blocks {
         return Err(impossible(format!(
             "inode {} has blocks at {file_block} already",
             inode.number()
         )));
+    }
+    Ok(())
+}
+
+/// Notes which bytes of the device are to be written again.
+fn redo(volume: &Volume, inode: &Arc<Inode>, offset_bytes: u64, bytes: &[u8]) -> Result<()> {
+    let blocks = volume.blocks(inode)?;
+    let mut rest = bytes;
+    let mut at = offset_bytes;
+    while !rest.is_empty() {
+        let in_block = at % BLOCK_BYTES;
+        let len = rest.len().min((BLOCK_BYTES - in_block) as usize);
+        let Found::Mapped(found) = blocks.look_up(at / BLOCK_BYTES, 1) else {
+            return Err(impossible(format!(
+                "inode {} has no block at byte {at}, which is to be written again",
+                inode.number()
+            )));
+        };
+        let (now, later) = rest.split_at(len);
+        volume.redo.add(RedoWrite {
+            inode: inode.number(),
+            offset_bytes: found.run.block * BLOCK_BYTES + in_block,
+            bytes: now.to_vec(),
+        });
+        rest = later;
+        at += len as u64;
     }
     Ok(())
 }

@@ -71,7 +71,8 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
         | Record::Replace { .. }
         | Record::Share { .. }
         | Record::Shift { .. }
-        | Record::Redo { .. } => content::apply(volume, record),
+        | Record::Redo { .. }
+        | Record::RedoDone { .. } => content::apply(volume, record),
     }
 }
 

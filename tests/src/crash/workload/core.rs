@@ -138,7 +138,8 @@ pub fn ace() -> Vec<Core> {
 
 /// What ACE has for other filesystems: fallocate that extends, holes, overlapping writes, stores
 /// through a mapping, symbolic links, extended attributes, syncs. And what it has not: the other
-/// kinds of fallocate and rename, appends, clones, files that get their name last, owners, checkpoints.
+/// kinds of fallocate and rename, appends, clones, files that get their name last, owners,
+/// checkpoints.
 #[must_use]
 pub fn more() -> Vec<Core> {
     let mut all = Vec::new();

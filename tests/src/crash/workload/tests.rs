@@ -106,6 +106,7 @@ fn check(operation: Operation, names: &mut BTreeSet<String>) -> Result<(), &'sta
             make(names, path)
         }
         Operation::Link(from, to) => there(names, from).and_then(|()| make(names, to)),
+        Operation::Clone(from, to) => there(names, from).and_then(|()| there(names, to)),
         Operation::SymbolicLink(_, to) => make(names, to),
         Operation::Unlink(path) | Operation::Remove(path) | Operation::RemoveDirectory(path) => {
             there(names, path)?;

@@ -223,6 +223,7 @@ impl Model {
             io_lock: IoLock::Range,
             mapping_lock: self.design,
             unmapping: Unmapping::Once,
+            data: Default::default(),
             entry_sizes: match self.race {
                 Race::Write | Race::WriteFault => EntrySizes::Small,
                 Race::LargeHole => EntrySizes::Both,

@@ -17,7 +17,7 @@ use crate::format::record::{
 use crate::run::Run;
 
 /// The kinds of record there are.
-pub(crate) const KINDS: Range<u16> = 1..18;
+pub(crate) const KINDS: Range<u16> = 1..19;
 
 pub(crate) fn stamp() -> impl Strategy<Value = Stamp> {
     (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(lsn, epoch, durable_lsn)| Stamp {
@@ -243,6 +243,7 @@ fn of_the_rest(kind: u16) -> BoxedStrategy<Record> {
                     time,
                 },
                 16 => Record::RemoveInode { inode },
+                18 => Record::RedoDone { inode },
                 _ => Record::Redo {
                     inode,
                     offset_bytes: seed % (MAXIMUM_FILE_BYTES - bytes.len() as u64 + 1),
