@@ -14,6 +14,8 @@
 //! | `span`, `mode` | which bytes, and shared or exclusive |
 //! | `slots` | the fast path, without a mutex, for ranges inside one granule; essay, invariants |
 //! | `tree` | the order of requests: who waits for whom; essay and invariants |
+//! | `interval` | an interval tree of nodes that live elsewhere |
+//! | `interval_map` | the same tree with nodes of its own: ranges that may overlap, and a value each |
 //! | `sync` | mutex and wait word over the platform's futex; the only place that names it |
 //! | `tally` | the feature `grant_counter`; empty without it |
 //! | `probe` | faults and counters for tests; empty in ordinary builds |
@@ -23,6 +25,8 @@ mod data;
 mod future;
 mod guard;
 mod inspect;
+mod interval;
+mod interval_map;
 mod layers;
 mod lock;
 mod many;
@@ -43,6 +47,7 @@ pub use data::{RangeLocked, ReadSlice, WriteSlice};
 pub use future::{ReadFuture, WriteFuture};
 pub use guard::{ReadGuard, WriteGuard};
 pub use inspect::{Access, Counters, Entry, Snapshot};
+pub use interval_map::{IntervalKey, IntervalMap};
 pub use lock::RangeLock;
 pub use many::{ManyGuard, RangeGuard};
 pub use many_future::ManyFuture;

@@ -133,7 +133,7 @@ impl State {
         // SAFETY: unlinked just now, and alive as before.
         unsafe { self.tree.insert(node) };
         second.request(above, held.mode());
-        second.sequence.set(held.sequence.get());
+        second.set_sequence(held.sequence());
         // SAFETY: passed on from the caller.
         unsafe { self.link_held(rest, Standing::Granted) };
         outside.reopen(whole);
@@ -157,7 +157,7 @@ impl State {
     pub(super) unsafe fn adopt(&mut self, node: NonNull<Node>, standing: Standing) {
         // SAFETY: the caller keeps it alive.
         let held = unsafe { node.as_ref() };
-        held.sequence.set(0);
+        held.set_sequence(0);
         // SAFETY: passed on from the caller.
         unsafe { self.link_held(node, standing) };
         if !self.probe.injects(Fault::AdoptUncounted) {

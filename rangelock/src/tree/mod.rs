@@ -20,7 +20,7 @@
 //! | `change.rs` | what is held becomes less, more, two, or comes in from outside |
 //! | `state.rs` | the order itself: who comes, who leaves, who is granted by that |
 //! | `wake_list.rs`, `tasks.rs` | telling those who were granted |
-//! | `interval.rs`, `links.rs`, `node.rs`, `pool.rs` | where the nodes are, and how they are found |
+//! | `node.rs`, `pool.rs` | where the nodes are; `interval` finds them |
 //! | `outside.rs` | holders that are no nodes |
 //! | `inspect.rs` | what can be seen of all this |
 //!
@@ -158,8 +158,6 @@
 mod blocking;
 mod change;
 mod inspect;
-mod interval;
-mod links;
 mod listing;
 mod moved;
 mod node;
@@ -171,9 +169,6 @@ mod tasks;
 mod timed;
 mod wake_list;
 
-#[cfg(all(test, not(loom)))]
-#[path = "tests/interval_model.rs"]
-mod interval_model_tests;
 #[cfg(all(test, loom))]
 #[path = "tests/loom/mod.rs"]
 mod loom_tests;

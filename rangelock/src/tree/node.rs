@@ -7,9 +7,9 @@
 //!
 //! | Fields | Written by | Read by | Guarded by |
 //! |---|---|---|---|
-//! | `first`, `last`, `mode` | owner | any thread | the tree's mutex; the owner may read without |
+//! | range in `anchor`, `mode` | owner | any thread | the tree's mutex; the owner may read without |
 //! | `waiter` | owner | any thread | the tree's mutex; the owner may read without |
-//! | `left` .. `max_last`, `sequence`, `ahead`, `standing`, `listing` | any thread | any thread | the tree's mutex |
+//! | links and sequence in `anchor`, `ahead`, `standing`, `listing` | any thread | any thread | the tree's mutex |
 //! | `waker`, `back` | any thread | any thread | the tree's mutex |
 //! | `chain` | see the field | see the field | see the field |
 //! | `wait` | atomics | atomics | its own protocol |
@@ -20,12 +20,13 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::Waker;
 
+use crate::interval::{self, Anchor, Anchored};
 use crate::mode::Mode;
 use crate::span::Span;
 use crate::sync::{Stopwatch, WaitWord};
 
-/// A pointer to a neighbour in the tree.
-pub(super) type Link = Option<NonNull<Node>>;
+/// A pointer to another node.
+pub(super) type Link = interval::Link<Node>;
 
 /// Whether a linked request holds its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,22 +65,13 @@ pub(super) enum Waiter {
 
 /// A request for a range.
 ///
-/// At least two bytes of alignment are needed by `parent_color`; the pointers give eight. In this
-/// order in memory, so that a pair of lock and unlock that meets nobody uses as few cache lines as
-/// can be; what only those use who wait is last.
+/// In this order in memory, so that a pair of lock and unlock that meets nobody uses as few cache
+/// lines as can be; what only those use who wait is last.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Node {
-    pub(super) left: Cell<Link>,
-    pub(super) right: Cell<Link>,
-    /// The parent's address with the colour in bit 0; zero while the node is not linked.
-    pub(super) parent_color: Cell<*mut Node>,
-    first: Cell<u64>,
-    last: Cell<u64>,
-    /// The largest `last` in the subtree below and including this node.
-    pub(super) max_last: Cell<u64>,
-    /// Place in the order of arrival.
-    pub(super) sequence: Cell<u64>,
+    /// Range and links; its sequence is the place in the order of arrival.
+    anchor: Anchor<Node>,
     /// The next node of the free list or of the tasks to be told (both under the tree's mutex), or
     /// of a list of threads to wake (owned by the thread that releases). A node is free, or about
     /// to be told, or about to be woken: never two.
@@ -103,16 +95,18 @@ pub(crate) struct Node {
 #[cfg(all(not(any(loom, shuttle)), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Node>() <= 128);
 
+// SAFETY: always the same field, which only its own methods write.
+unsafe impl Anchored for Node {
+    #[inline]
+    fn anchor(&self) -> &Anchor<Self> {
+        &self.anchor
+    }
+}
+
 impl Node {
     pub(crate) fn new() -> Self {
         Self {
-            left: Cell::new(None),
-            right: Cell::new(None),
-            parent_color: Cell::new(std::ptr::null_mut()),
-            first: Cell::new(0),
-            last: Cell::new(0),
-            max_last: Cell::new(0),
-            sequence: Cell::new(0),
+            anchor: Anchor::new(),
             chain: Cell::new(None),
             back: Cell::new(None),
             waker: WakerCell::new(),
@@ -135,17 +129,13 @@ impl Node {
 
     #[inline]
     pub(crate) fn span(&self) -> Span {
-        Span {
-            first: self.first.get(),
-            last: self.last.get(),
-        }
+        self.anchor.span()
     }
 
     /// The node must not be linked: the tree is ordered by it.
     #[inline]
     pub(super) fn set_span(&self, span: Span) {
-        self.first.set(span.first);
-        self.last.set(span.last);
+        self.anchor.set_span(span);
     }
 
     #[inline]
@@ -155,12 +145,23 @@ impl Node {
 
     #[inline]
     pub(super) fn first(&self) -> u64 {
-        self.first.get()
+        self.anchor.first()
     }
 
     #[inline]
     pub(super) fn last(&self) -> u64 {
-        self.last.get()
+        self.anchor.last()
+    }
+
+    #[inline]
+    pub(super) fn sequence(&self) -> u64 {
+        self.anchor.sequence()
+    }
+
+    /// The node must not be linked: the tree is ordered by it.
+    #[inline]
+    pub(super) fn set_sequence(&self, sequence: u64) {
+        self.anchor.set_sequence(sequence);
     }
 
     #[inline]

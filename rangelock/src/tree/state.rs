@@ -6,12 +6,12 @@
 
 use std::ptr::NonNull;
 
-use super::interval::IntervalTree;
 use super::node::{Listing, Node, Standing, Waiter};
 use super::outside::{Notice, Outside};
 use super::pool::Pool;
 use super::tasks::TaskList;
 use super::wake_list::WakeList;
+use crate::interval::IntervalTree;
 use crate::mode::Mode;
 use crate::probe::{Fault, Probe};
 use crate::span::Span;
@@ -26,7 +26,7 @@ pub(super) enum Admission<P> {
 
 /// All requests of one lock, granted and waiting, but those outside.
 pub(super) struct State {
-    pub(super) tree: IntervalTree,
+    pub(super) tree: IntervalTree<Node>,
     /// Requests that came here so far, granted or not; also the source of their sequences.
     pub(super) entered: u64,
     pub(super) waiting: u32,
@@ -161,7 +161,7 @@ impl State {
         request.standing.set(standing);
         request.listing.set(Listing::Possible);
         self.entered += 1;
-        request.sequence.set(self.entered);
+        request.set_sequence(self.entered);
         if standing == Standing::Waiting {
             request.wait.arm();
             request.waiter.set(waiter);
@@ -227,7 +227,7 @@ impl State {
         let forgets_order = self.probe.injects(Fault::CancelForgetsOrder);
         self.lower(outside, gone.span(), |other| {
             (gone.mode().conflicts_with(other.mode()) || forgets_mode)
-                && (other.sequence.get() > gone.sequence.get() || forgets_order)
+                && (other.sequence() > gone.sequence() || forgets_order)
         })
     }
 

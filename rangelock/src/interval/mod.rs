@@ -5,35 +5,41 @@
 //! Insertion, removal and the step from one overlapping node to the next take O(log n). Nothing
 //! allocates and nothing recurses: a fault handler on a small alternate stack may search it.
 //!
-//! Everything here runs under the tree's mutex; takes no lock itself.
+//! The owner of the tree guards it and its nodes; takes no lock itself.
 //!
 //! # Invariants
 //!
 //! 1. Between calls, `max_last` of every linked node is the maximum of `last` over its subtree.
 //! 2. A linked node is alive, does not move, and keeps its range and sequence.
 
+mod anchor;
+mod links;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::ptr::NonNull;
 
 use intrusive_collections::RBTree;
 
-use super::links::{Links, Topmost};
-use super::node::{Link, Node};
 use crate::span::Span;
+use links::{Key, Links, Topmost, parent, refresh_max_last};
+
+pub(crate) use anchor::{Anchor, Anchored, Link};
 
 /// The set of linked nodes.
-pub(super) struct IntervalTree {
-    nodes: RBTree<Links>,
+pub(crate) struct IntervalTree<N: Anchored> {
+    nodes: RBTree<Links<N>>,
 }
 
-impl IntervalTree {
-    pub(super) const fn new() -> Self {
+impl<N: Anchored> IntervalTree<N> {
+    pub(crate) const fn new() -> Self {
         Self {
             nodes: RBTree::new(Links::NEW),
         }
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
@@ -44,10 +50,10 @@ impl IntervalTree {
     /// The node is not linked, is alive and stays where it is until it is removed, and its range
     /// and sequence stay as they are (Invariant 2).
     #[inline]
-    pub(super) unsafe fn insert(&mut self, node: NonNull<Node>) {
+    pub(crate) unsafe fn insert(&mut self, node: NonNull<N>) {
         self.nodes.insert(node);
         // SAFETY: linked just now.
-        refresh_upwards(unsafe { node.as_ref() }.parent());
+        refresh_upwards(parent(unsafe { node.as_ref() }));
     }
 
     /// Unlinks a node.
@@ -56,7 +62,7 @@ impl IntervalTree {
     ///
     /// The node is linked into this tree.
     #[inline]
-    pub(super) unsafe fn remove(&mut self, node: NonNull<Node>) {
+    pub(crate) unsafe fn remove(&mut self, node: NonNull<N>) {
         // SAFETY: the caller promises that the node is linked.
         let changed = lowest_changed_by_removal(unsafe { node.as_ref() });
         // SAFETY: as above.
@@ -65,26 +71,51 @@ impl IntervalTree {
         refresh_upwards(changed);
     }
 
+    /// The linked node with this range's first byte and this sequence.
+    pub(crate) fn find(&self, first: u64, sequence: u64) -> Option<&N> {
+        self.nodes.find(&Key { first, sequence }).get()
+    }
+
+    /// Unlinks that node and returns it, as it was given to `insert`.
+    pub(crate) fn take(&mut self, first: u64, sequence: u64) -> Option<NonNull<N>> {
+        let mut cursor = self.nodes.find_mut(&Key { first, sequence });
+        let changed = lowest_changed_by_removal(cursor.get()?);
+        let taken = cursor.remove();
+        refresh_upwards(changed);
+        taken
+    }
+
+    /// Unlinks the first node in order and returns it, as it was given to `insert`.
+    pub(crate) fn take_first(&mut self) -> Option<NonNull<N>> {
+        let mut cursor = self.nodes.front_mut();
+        let changed = lowest_changed_by_removal(cursor.get()?);
+        let taken = cursor.remove();
+        refresh_upwards(changed);
+        taken
+    }
+
     /// The linked nodes that share a byte with `span`, by ascending first byte.
     #[inline]
-    pub(super) fn overlapping(&self, span: Span) -> Overlapping<'_> {
-        let root = self.root().filter(|root| root.max_last.get() >= span.first);
+    pub(crate) fn overlapping(&self, span: Span) -> Overlapping<'_, N> {
+        let root = self
+            .root()
+            .filter(|root| root.anchor().max_last.get() >= span.first);
         let next = root.and_then(|root| leftmost_overlap(root, span));
         Overlapping { span, next }
     }
 
     /// All linked nodes, by ascending first byte.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &N> {
         self.nodes.iter()
     }
 
     #[inline]
-    pub(super) fn root(&self) -> Option<&Node> {
+    pub(crate) fn root(&self) -> Option<&N> {
         self.nodes.find(&Topmost).get()
     }
 }
 
-impl Drop for IntervalTree {
+impl<N: Anchored> Drop for IntervalTree<N> {
     fn drop(&mut self) {
         // Nodes of leaked guards may still be linked. Nobody will look at them again, and they may
         // be freed before this tree, so forget them instead of visiting each.
@@ -93,16 +124,16 @@ impl Drop for IntervalTree {
 }
 
 /// The linked nodes that overlap a span.
-pub(super) struct Overlapping<'tree> {
+pub(crate) struct Overlapping<'tree, N> {
     span: Span,
-    next: Option<&'tree Node>,
+    next: Option<&'tree N>,
 }
 
-impl<'tree> Iterator for Overlapping<'tree> {
-    type Item = &'tree Node;
+impl<'tree, N: Anchored> Iterator for Overlapping<'tree, N> {
+    type Item = &'tree N;
 
     #[inline]
-    fn next(&mut self) -> Option<&'tree Node> {
+    fn next(&mut self) -> Option<&'tree N> {
         let current = self.next?;
         self.next = next_overlap(current, self.span);
         Some(current)
@@ -111,11 +142,11 @@ impl<'tree> Iterator for Overlapping<'tree> {
 
 /// The child behind `link` if some range in its subtree ends at or after `first`.
 #[inline]
-fn reaching<'tree>(link: Link, first: u64) -> Option<&'tree Node> {
+fn reaching<'tree, N: Anchored>(link: Link<N>, first: u64) -> Option<&'tree N> {
     // SAFETY: children of linked nodes are linked, so alive (Invariant 2) while the tree is
     // borrowed.
     link.map(|child| unsafe { child.as_ref() })
-        .filter(|child| child.max_last.get() >= first)
+        .filter(|child| child.anchor().max_last.get() >= first)
 }
 
 /// The first node in order, at or below `root`, that overlaps `span`.
@@ -123,48 +154,48 @@ fn reaching<'tree>(link: Link, first: u64) -> Option<&'tree Node> {
 /// `root.max_last >= span.first` must hold. The search descends to the first node in order that
 /// ends at or after `span.first`; every node after it starts no earlier, so if that one starts
 /// beyond the span, all do.
-fn leftmost_overlap(root: &Node, span: Span) -> Option<&Node> {
+fn leftmost_overlap<N: Anchored>(root: &N, span: Span) -> Option<&N> {
     let mut node = root;
     loop {
-        if let Some(left) = reaching(node.left.get(), span.first) {
+        if let Some(left) = reaching(node.anchor().left.get(), span.first) {
             node = left;
-        } else if node.first() > span.last {
+        } else if node.anchor().first() > span.last {
             return None;
-        } else if node.last() >= span.first {
+        } else if node.anchor().last() >= span.first {
             return Some(node);
         } else {
-            node = reaching(node.right.get(), span.first)?;
+            node = reaching(node.anchor().right.get(), span.first)?;
         }
     }
 }
 
 /// The first node in order after `node` that overlaps `span`.
-fn next_overlap(node: &Node, span: Span) -> Option<&Node> {
+fn next_overlap<N: Anchored>(node: &N, span: Span) -> Option<&N> {
     let mut node = node;
     loop {
-        if let Some(right) = reaching(node.right.get(), span.first) {
+        if let Some(right) = reaching(node.anchor().right.get(), span.first) {
             return leftmost_overlap(right, span);
         }
         node = next_ancestor(node)?;
-        if node.first() > span.last {
+        if node.anchor().first() > span.last {
             return None;
         }
-        if node.last() >= span.first {
+        if node.anchor().last() >= span.first {
             return Some(node);
         }
     }
 }
 
 /// The nearest ancestor that comes after `node` in order: the first one reached from its left.
-fn next_ancestor(node: &Node) -> Option<&Node> {
+fn next_ancestor<N: Anchored>(node: &N) -> Option<&N> {
     let mut child = node;
     loop {
         // SAFETY: the parent of a linked node is linked, so alive (Invariant 2).
-        let parent = unsafe { child.parent()?.as_ref() };
-        if parent.left.get() == Some(NonNull::from(child)) {
-            return Some(parent);
+        let above = unsafe { parent(child)?.as_ref() };
+        if above.anchor().left.get() == Some(NonNull::from(child)) {
+            return Some(above);
         }
-        child = parent;
+        child = above;
     }
 }
 
@@ -174,31 +205,31 @@ fn next_ancestor(node: &Node) -> Option<&Node> {
 /// with fewer it splices out the node itself. What changes is the parent of the spliced node, or
 /// the successor if that parent is the node that goes away. Rebalancing rotates only ancestors of
 /// it with their other children, and leaves it below all that it touched.
-fn lowest_changed_by_removal(node: &Node) -> Link {
-    let (Some(_), Some(right)) = (node.left.get(), node.right.get()) else {
-        return node.parent();
+fn lowest_changed_by_removal<N: Anchored>(node: &N) -> Link<N> {
+    let (Some(_), Some(right)) = (node.anchor().left.get(), node.anchor().right.get()) else {
+        return parent(node);
     };
     let mut successor = right;
     // SAFETY: below a linked node all nodes are linked, so alive (Invariant 2).
-    while let Some(left) = unsafe { successor.as_ref() }.left.get() {
+    while let Some(left) = unsafe { successor.as_ref() }.anchor().left.get() {
         successor = left;
     }
     if successor == right {
         return Some(successor);
     }
     // SAFETY: as above.
-    unsafe { successor.as_ref() }.parent()
+    parent(unsafe { successor.as_ref() })
 }
 
 /// Makes `max_last` right from `start` up to the root (Invariant 1).
 #[inline]
-fn refresh_upwards(start: Link) {
+fn refresh_upwards<N: Anchored>(start: Link<N>) {
     let mut link = start;
     while let Some(pointer) = link {
         // SAFETY: ancestors of a linked node are linked, so alive (Invariant 2).
         let node = unsafe { pointer.as_ref() };
         // SAFETY: so are its children.
-        unsafe { node.refresh_max_last() };
-        link = node.parent();
+        unsafe { refresh_max_last(node) };
+        link = parent(node);
     }
 }

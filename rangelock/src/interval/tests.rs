@@ -4,10 +4,27 @@ use std::ptr::NonNull;
 
 use proptest::prelude::*;
 
-use super::interval::IntervalTree;
-use super::node::Node;
-use crate::mode::Mode;
+use super::links::parent;
+use super::{Anchor, Anchored, IntervalTree};
 use crate::span::Span;
+
+/// A node that is nothing but an anchor.
+struct Node(Anchor<Node>);
+
+// SAFETY: there is only one field, which only its own methods write.
+unsafe impl Anchored for Node {
+    fn anchor(&self) -> &Anchor<Self> {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Node {
+    type Target = Anchor<Node>;
+
+    fn deref(&self) -> &Anchor<Node> {
+        &self.0
+    }
+}
 
 /// One step of a test.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +70,7 @@ fn span(first: u64, len: u64) -> Span {
 
 /// A tree and the same set as a vector, in order of insertion.
 struct Pair {
-    tree: IntervalTree,
+    tree: IntervalTree<Node>,
     #[expect(clippy::vec_box, reason = "the tree links nodes by address")]
     present: Vec<Box<Node>>,
     inserted: u64,
@@ -81,9 +98,9 @@ impl Pair {
     }
 
     fn insert(&mut self, span: Span) {
-        let node = Box::new(Node::new());
-        node.request(span, Mode::Write);
-        node.sequence.set(self.inserted);
+        let node = Box::new(Node(Anchor::new()));
+        node.set_span(span);
+        node.set_sequence(self.inserted);
         self.inserted += 1;
         // SAFETY: the box keeps the node alive and in place until `remove`, or the end of the test.
         unsafe { self.tree.insert(NonNull::from(&*node)) };
@@ -101,13 +118,13 @@ impl Pair {
         let found: Vec<_> = self
             .tree
             .overlapping(span)
-            .map(|node| node.sequence.get())
+            .map(|node| node.sequence())
             .collect();
         let mut expected: Vec<_> = self
             .present
             .iter()
             .filter(|node| node.first() <= span.last && span.first <= node.last())
-            .map(|node| (node.first(), node.sequence.get()))
+            .map(|node| (node.first(), node.sequence()))
             .collect();
         expected.sort_unstable();
         let expected: Vec<_> = expected.into_iter().map(|(_, sequence)| sequence).collect();
@@ -116,16 +133,16 @@ impl Pair {
 }
 
 /// Checks order, links, colours, black heights and every `max_last`.
-fn check(tree: &IntervalTree, size: usize) {
+fn check(tree: &IntervalTree<Node>, size: usize) {
     let keys: Vec<_> = tree
         .iter()
-        .map(|node| (node.first(), node.sequence.get()))
+        .map(|node| (node.first(), node.sequence()))
         .collect();
     assert_eq!(keys.len(), size);
     assert!(keys.is_sorted(), "out of order: {keys:?}");
     assert_eq!(tree.is_empty(), size == 0);
     if let Some(root) = tree.root() {
-        assert!(root.parent().is_none());
+        assert!(parent(root).is_none());
         assert!(is_black(root), "the root is red");
         check_subtree(root);
     }
@@ -142,7 +159,7 @@ fn check_subtree(node: &Node) -> usize {
         let Some(child) = child else { return 0 };
         // SAFETY: the children of a linked node are linked, so alive.
         let child = unsafe { child.as_ref() };
-        assert_eq!(child.parent(), Some(NonNull::from(node)));
+        assert_eq!(parent(child), Some(NonNull::from(node)));
         assert!(
             is_black(node) || is_black(child),
             "a red node has a red child"
