@@ -6,6 +6,7 @@ mod allocation;
 mod dax;
 mod directory;
 mod error;
+mod file_lock;
 mod format;
 mod fs;
 pub mod fsck;
@@ -29,7 +30,8 @@ pub use daxfs_pmem::{
     MappingMechanism, PAGE_BYTES, PageTableCounts, PageTableError, Persistence, PersistenceChoice,
     Protection,
 };
-pub use error::{AttributeProblem, Error, Result};
+pub use error::{AttributeProblem, Error, LockRangeProblem, LockWaitEnd, Result};
+pub use file_lock::{HeldLock, LockCancellation, LockKind, LockOwner, LockRange};
 pub use fs::{
     Checkpoints, CreateOptions, DirectoryEntry, ExistingImage, ExtentInfo, File, FileKind,
     Filesystem, FormatOptions, LogSpace, Metadata, MountAccess, MountOptions, RenameMode,

@@ -9,8 +9,8 @@
 //!
 //! # The order
 //! ```text
-//!   Moves -> Directory -> Append -> IoRange -> Sharing -> MappingRange -> Checkpoint -> Gate
-//!     -> Entry
+//!   FileLock -> Moves -> Directory -> Append -> IoRange -> Sharing -> MappingRange -> Checkpoint
+//!     -> Gate -> Entry
 //! ```
 //! Several of one rank may be held where the rank has an order of its own: directories ancestors
 //! first, I/O ranges by inode number and offset. Latches (allocator, block maps, inode table,
@@ -27,6 +27,8 @@
 /// What a lock is for, outermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
+    /// A program's lock on bytes of a file. No thread holds it: one only waits for it.
+    FileLock,
     /// Moves of names between directories.
     Moves,
     /// A directory's operation lock.
@@ -125,6 +127,15 @@ mod unchecked {
             Self
         }
     }
+}
+
+/// Checks that a lock of `rank` may be waited for here, where the thread itself will not hold it.
+///
+/// # Panics
+/// As [`Held::take`].
+#[track_caller]
+pub(crate) fn check(rank: Rank) {
+    let _checked = Held::take(rank);
 }
 
 #[cfg(all(debug_assertions, not(loom)))]

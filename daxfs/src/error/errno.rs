@@ -5,7 +5,7 @@
 use daxfs_pmem::{AccessError, DeviceError};
 use rustix::io::Errno;
 
-use super::{AttributeProblem, Error};
+use super::{AttributeProblem, Error, LockRangeProblem};
 
 impl Error {
     /// The number that a system call would fail with on Linux, where a file server or a mount has
@@ -37,6 +37,11 @@ impl Error {
             Self::InvalidAttribute { reason, .. } => attribute_number(*reason),
             Self::StaleInode { .. } => Errno::STALE,
             Self::InvalidRange { .. } => Errno::FBIG,
+            Self::InvalidLockRange { problem, .. } => lock_range_number(*problem),
+            Self::LockConflict { .. } => Errno::AGAIN,
+            Self::LockDeadlock { .. } => Errno::DEADLK,
+            Self::LockInterrupted { .. } => Errno::INTR,
+            Self::NotOpenForWriting { .. } => Errno::BADF,
             Self::NoSpace { .. } | Self::LogRecordTooLarge { .. } => Errno::NOSPC,
             Self::ReadOnly { .. } | Self::NeedsRecovery { .. } => Errno::ROFS,
             Self::Busy { .. } | Self::InUse { .. } => Errno::BUSY,
@@ -67,6 +72,13 @@ fn attribute_number(problem: AttributeProblem) -> Errno {
         AttributeProblem::ValueLength => Errno::TOOBIG,
         AttributeProblem::NoRoom => Errno::NOSPC,
         AttributeProblem::NoUserAttributes => Errno::PERM,
+    }
+}
+
+fn lock_range_number(problem: LockRangeProblem) -> Errno {
+    match problem {
+        LockRangeProblem::PastLargestOffset => Errno::OVERFLOW,
+        LockRangeProblem::BeforeStart | LockRangeProblem::Reversed => Errno::INVAL,
     }
 }
 
@@ -110,6 +122,21 @@ mod tests {
             (Error::IntoItself { path: path() }, 22),
             (Error::StaleInode { inode: 7 }, 116),
             (Error::OtherFilesystem { operation: "" }, 18),
+            (
+                Error::LockConflict {
+                    first_byte: 0,
+                    last_byte: 9,
+                },
+                11,
+            ),
+            (
+                Error::LockDeadlock {
+                    first_byte: 0,
+                    last_byte: 9,
+                },
+                35,
+            ),
+            (Error::NotOpenForWriting { operation: "" }, 9),
         ];
         for (error, number) in table {
             assert_eq!(error.errno(), number, "{error}");

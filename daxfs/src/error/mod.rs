@@ -4,12 +4,15 @@
 //! [`Error`]; nothing here is ever a panic.
 
 mod errno;
+mod file_lock;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use daxfs_pmem::{DeviceError, PageTableError};
+
+pub use file_lock::{LockRangeProblem, LockWaitEnd};
 
 /// The result of a filesystem operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -186,6 +189,47 @@ pub enum Error {
         len_bytes: u64,
         /// The largest size of a file, in bytes.
         max_bytes: u64,
+    },
+    /// The bytes of a file lock cannot be such ones.
+    #[error("file lock on {range}: {problem}")]
+    InvalidLockRange {
+        /// What was asked for.
+        range: String,
+        /// What is wrong with it.
+        problem: LockRangeProblem,
+    },
+    /// Another owner's file lock is in the way.
+    #[error(
+        "bytes {first_byte} to {last_byte} are locked by another owner; try again later, or wait"
+    )]
+    LockConflict {
+        /// The first byte of the lock that is in the way.
+        first_byte: u64,
+        /// Its last byte.
+        last_byte: u64,
+    },
+    /// To wait for a file lock would be to wait for ever: who is in the way waits for this owner.
+    #[error(
+        "waiting for a lock on bytes {first_byte} to {last_byte} would never end: owners would \
+         wait for each other; release what this one holds, and try again"
+    )]
+    LockDeadlock {
+        /// The first byte that was asked for.
+        first_byte: u64,
+        /// The last byte that was asked for.
+        last_byte: u64,
+    },
+    /// A wait for a file lock ended without the lock.
+    #[error("no file lock: {reason}")]
+    LockInterrupted {
+        /// What ended it.
+        reason: LockWaitEnd,
+    },
+    /// An exclusive file lock needs a file that is open for writing.
+    #[error("{operation}: the file is open for reading only; ask for a shared lock")]
+    NotOpenForWriting {
+        /// The operation that was asked for.
+        operation: &'static str,
     },
     /// The device has too few free blocks.
     #[error(

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::sync::Arc;
 
+use super::byte_range_locks::Description;
 use super::metadata::{ExtentInfo, Metadata};
 use super::mounted::OpenHandle;
 use crate::dax::{self, Content, Length, LockState, MapOptions, Mapping};
@@ -23,10 +24,21 @@ use crate::inode::Inode;
 /// of its mappings.
 #[derive(Clone)]
 pub struct File {
+    /// Of the file, whoever opened it.
     pub(super) handle: Arc<OpenHandle>,
+    /// Of this opening of it.
+    pub(super) description: Arc<Description>,
 }
 
 impl File {
+    /// Opens a file once more.
+    pub(super) fn open(handle: Arc<OpenHandle>) -> Self {
+        Self {
+            description: Description::new(Arc::clone(&handle)),
+            handle,
+        }
+    }
+
     /// Reads into `buffer` from `offset_bytes` on. Returns how many bytes were read: fewer than the
     /// buffer holds at the end of file, 0 past it. Holes read as zeroes.
     ///
@@ -344,7 +356,7 @@ impl File {
         if options.protection == crate::Protection::ReadWrite {
             self.check_writable("map")?;
         }
-        let keep_open: Arc<dyn Any + Send + Sync> = self.handle.clone();
+        let keep_open: Arc<dyn Any + Send + Sync> = self.description.clone();
         Mapping::new(Arc::clone(&self.handle.file), keep_open, &options)
     }
 

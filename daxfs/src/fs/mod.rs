@@ -13,7 +13,7 @@
 //! | [`walk`] | from paths to inodes |
 //! | [`namespace`], [`rename`] | making, linking, removing and moving names |
 //! | [`attributes`], [`attribute_calls`] | owners, permission bits, times, extended attributes |
-//! | [`mod@file`] | an open file |
+//! | [`mod@file`], [`byte_range_locks`] | an open file; its locks for programs |
 //! | [`copying`] | from one file to another: shared blocks, or bytes |
 //!
 //! # Locking
@@ -24,6 +24,7 @@
 mod attribute_calls;
 mod attributes;
 mod background;
+mod byte_range_locks;
 mod checkpoint;
 mod copying;
 mod file;
@@ -218,7 +219,7 @@ impl Filesystem {
         let handle = handle.ok_or_else(|| Error::NotFound {
             path: path.to_path_buf(),
         })?;
-        Ok(File { handle })
+        Ok(File::open(handle))
     }
 
     fn make(&self, path: &Path, new: NewInode) -> Result<Arc<Inode>> {

@@ -17,6 +17,7 @@ use super::open_files::OpenFiles;
 use super::options::{Checkpoints, MountAccess, MountOptions};
 use crate::dax::OpenFile;
 use crate::error::{Error, Result};
+use crate::file_lock::{FileLocks, WaitGraph};
 use crate::format::SuperblockState;
 use crate::format::record::Record;
 use crate::inode::Inode;
@@ -30,6 +31,8 @@ pub(super) struct Mounted {
     pub(super) open_files: Mutex<OpenFiles>,
     /// Directories and symbolic links that were read since the last sync, by number. A latch.
     looked_at: Mutex<HashMap<u64, Arc<Inode>>>,
+    /// Who waits for file locks of whom.
+    lock_waits: Arc<WaitGraph>,
     checkpointer: Arc<Checkpointer>,
     background: Background,
     /// Unmounted in good order: there is nothing left to do when the last handle goes.
@@ -39,6 +42,7 @@ pub(super) struct Mounted {
 /// An open file that knows its filesystem: when the last handle goes, so does a file without names.
 pub(super) struct OpenHandle {
     pub(super) file: Arc<OpenFile>,
+    pub(super) locks: FileLocks,
     pub(super) mounted: Arc<Mounted>,
 }
 
@@ -57,6 +61,7 @@ impl Mounted {
             moves: Mutex::new(()),
             open_files: Mutex::default(),
             looked_at: Mutex::default(),
+            lock_waits: Arc::default(),
             checkpointer,
             background: Background::default(),
             // Until the first checkpoint there is nothing to finish.
@@ -183,6 +188,7 @@ impl Mounted {
         let file = Arc::new(OpenFile::new(volume, inode, &self.options.settings())?);
         let handle = Arc::new(OpenHandle {
             file,
+            locks: FileLocks::new(Arc::clone(&self.lock_waits)),
             mounted: Arc::clone(self),
         });
         open_files.insert(number, &handle);

@@ -14,6 +14,7 @@
 //! | Times before 1901, after 2446 | ext4 cannot store them | try none |
 //! | 64 KiB of extended attributes | ext4 has one block for them | store little |
 //! | Access control lists are just stored | there are no users | try none |
+//! | Circles of waits for file locks | found at any length, Linux looks ten steps far | compare no waits |
 //! | Set-ID bits of a file that is written | root keeps them | be root |
 
 use rustix::io::Errno;

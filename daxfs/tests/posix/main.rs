@@ -10,12 +10,14 @@
 //! | [`pair`] | doing it to both, and comparing |
 //! | [`snapshot`] | everything there is, to compare it |
 //! | `directed` | what random sequences rarely reach |
+//! | `file_locks` | locks of bytes, by processes and open file descriptions, on a pair of their own |
 //!
 //! The kernel's filesystem is the one that holds the folder for temporary files: ext4 where that is
 //! ext4. Root alone may change its root, so for anybody else these tests are skipped.
 
 mod differences;
 mod directed;
+mod file_locks;
 mod host;
 mod operation;
 mod pair;

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["sync"],
     &["error", "run", "radix", "schedule", "gate", "lock_order"],
     &["format"],
-    &["allocation", "directory", "log", "metadata"],
+    &["allocation", "directory", "file_lock", "log", "metadata"],
     &["inode"],
     &["volume"],
     &["dax"],
