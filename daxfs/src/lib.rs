@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod allocation;
+mod clock;
 mod dax;
 mod directory;
 mod error;

@@ -30,6 +30,7 @@ pub(crate) mod image_geometry;
 pub(crate) mod item;
 mod label;
 pub(crate) mod node;
+mod numbered;
 pub(crate) mod pointer;
 pub(crate) mod record;
 pub(crate) mod space_block;

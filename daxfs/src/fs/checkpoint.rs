@@ -24,9 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daxfs_pmem::Durable;
 
-use super::make::now_ns;
 use super::superblock::{Order, write_superblock};
 use crate::allocation::{SharedRun, SpaceChanges};
+use crate::clock::now_ns;
 use crate::error::{Error, Result};
 use crate::format::item::{StoredSharedRun, orphan_key, shared_keys};
 use crate::format::record::Lsn;

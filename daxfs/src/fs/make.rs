@@ -3,12 +3,11 @@
 //! Writes a tree of one node (the root directory) and the space map, and, once they are durable,
 //! the superblock copies. Takes no locks: the device is not mounted.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use daxfs_pmem::{Device, DeviceAccess};
 
 use super::options::{ExistingImage, FormatOptions};
 use super::superblock::{Order, read_superblock, write_superblock};
+use crate::clock::now_ns;
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_BLOCKS, MINIMUM_BLOCKS, ROOT_INODE};
 use crate::format::item::StoredInode;
@@ -121,12 +120,4 @@ fn usable_blocks(device: &Device) -> Result<u64> {
 /// Whether there is anything that looks like an image, whole or damaged.
 fn holds_an_image(device: &Device) -> bool {
     !matches!(read_superblock(device), Err(Error::NotAnImage { .. }))
-}
-
-/// Nanoseconds since the start of 1970; 0 on a clock before that.
-pub(super) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::format::numbered::numbered;
+
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -36,9 +38,7 @@ impl FileType {
 
     /// The one with this number on the medium, if there is one.
     pub(crate) fn decode(number: u8) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|file_type| *file_type as u8 == number)
+        numbered(Self::ALL, number, |file_type| file_type as u8)
     }
 
     /// Whether it stands for a device and so has a device number.

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::format::error::{Fields, FormatError, Structure};
+use crate::format::numbered::numbered;
 
 /// Inode numbers are below this, so that they fit signed numbers of 64 bits too.
 pub(crate) const INODE_LIMIT: u64 = 1 << 63;
@@ -47,7 +48,7 @@ impl ItemKind {
 
     /// The kind with this number on the medium, if there is one.
     pub(crate) fn decode(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+        numbered(Self::ALL, number, |kind| kind as u8)
     }
 
     /// Whether such items belong to the image and have inode number 0.

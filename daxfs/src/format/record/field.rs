@@ -9,6 +9,7 @@ use super::{Disposition, SettledRun, ShiftDirection};
 use crate::format::Timestamp;
 use crate::format::error::{Fields, FormatError, Structure};
 use crate::format::item::FileType;
+use crate::format::numbered::numbered;
 use crate::run::Run;
 
 /// What a record's fields are checked as.
@@ -208,7 +209,7 @@ macro_rules! choices {
 
             fn take(reader: &mut Reader<'_>, name: &'static str) -> Result<Self, FormatError> {
                 let number = u8::take(reader, name)?;
-                let choice = Self::ALL.into_iter().find(|choice| *choice as u8 == number);
+                let choice = numbered(Self::ALL, number, |choice| choice as u8);
                 choice.ok_or_else(|| FIELDS.invalid(name, $rule))
             }
         })*

@@ -4,13 +4,12 @@
 //! superblock, a fence, the other, a fence. Nodes go to free blocks, each block of the space map to
 //! that of its two places which the old map does not use. Takes no locks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use daxfs_pmem::{Device, InFlight};
 
 use super::action::Action;
 use super::fix::Plan;
 use super::{Done, Refusal};
+use crate::clock::now_ns;
 use crate::error::Error;
 use crate::format::geometry::{POINTERS_PER_INDEX, SUPERBLOCK_BLOCKS, block_offset_bytes};
 use crate::format::item::Key;
@@ -132,13 +131,6 @@ fn next_lsn(replay: &Replay, ring_bytes: u64) -> u64 {
         true => end.get(),
         false => 0,
     }
-}
-
-fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Puts items into leaves, as many as fit into each.
