@@ -67,8 +67,9 @@ impl Error {
 fn attribute_number(problem: AttributeProblem) -> Errno {
     match problem {
         AttributeProblem::NameLength => Errno::RANGE,
-        AttributeProblem::UnknownPrefix => Errno::OPNOTSUPP,
-        AttributeProblem::OnlyPrefix => Errno::INVAL,
+        AttributeProblem::UnknownPrefix | AttributeProblem::AclVersion => Errno::OPNOTSUPP,
+        AttributeProblem::OnlyPrefix | AttributeProblem::MalformedAcl => Errno::INVAL,
+        AttributeProblem::NoDefaultAcl => Errno::ACCESS,
         AttributeProblem::ValueLength => Errno::TOOBIG,
         AttributeProblem::NoRoom => Errno::NOSPC,
         AttributeProblem::NoUserAttributes => Errno::PERM,

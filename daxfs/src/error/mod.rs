@@ -25,7 +25,10 @@ pub enum AttributeProblem {
     #[error("a name has 1 to 255 bytes")]
     NameLength,
     /// The name begins with none of the prefixes that Linux knows.
-    #[error("a name begins with `user.`, `trusted.`, `security.` or `system.posix_acl_`")]
+    #[error(
+        "a name begins with `user.`, `trusted.` or `security.`, or is `system.posix_acl_access` or \
+         `system.posix_acl_default`"
+    )]
     UnknownPrefix,
     /// The name is one of the prefixes that Linux knows, and nothing more.
     #[error("a name has something after its prefix")]
@@ -39,6 +42,18 @@ pub enum AttributeProblem {
     /// Only files and directories have attributes of users.
     #[error("only files and directories have attributes that begin with `user.`")]
     NoUserAttributes,
+    /// An access control list of another version than 2.
+    #[error("an access control list is of version 2")]
+    AclVersion,
+    /// Bytes that are no access control list.
+    #[error(
+        "an access control list has entries of 8 bytes in order: owner, users, group, groups, \
+         mask, others"
+    )]
+    MalformedAcl,
+    /// Only what is made in directories begins with a default access control list.
+    #[error("only directories have a default access control list")]
+    NoDefaultAcl,
 }
 
 /// Why a filesystem operation failed.

@@ -12,7 +12,9 @@
 //! | [`block`] | [`Block`]: the 4096 bytes that everything is read from and written to |
 //! | [`mod@pointer`] | [`BlockPointer`]: a block number and the checksum of that block |
 //! | [`timestamp`], [`label`], [`features`], [`state`] | values that structures are made of |
+//! | [`numbered`] | enumerations that are numbers on the medium |
 //! | [`item`] | items: what the leaves of the metadata tree hold |
+//! | [`acl`] | access control lists, which are attributes with a form and a meaning |
 //! | [`node`] | nodes of the metadata tree |
 //! | [`space_block`] | blocks of the space map |
 //! | [`record`] | records of the log |
@@ -22,6 +24,7 @@
 //! Each module imports only from those above it.
 
 // What is marked so is of version 2: nothing reads or writes such images yet.
+pub(crate) mod acl;
 pub(crate) mod block;
 pub(crate) mod error;
 mod features;

@@ -68,7 +68,8 @@ impl Filesystem {
     }
 
     /// The value of an extended attribute. (POSIX access control lists are the attributes
-    /// `system.posix_acl_access` and `system.posix_acl_default`, stored as they are given.)
+    /// `system.posix_acl_access` and `system.posix_acl_default`, in the bytes that Linux has for
+    /// them.)
     ///
     /// # Errors
     /// [`Error::NoAttribute`], [`Error::InvalidAttribute`] for a name that nothing can have, and as
@@ -93,7 +94,40 @@ impl Filesystem {
         self.mounted.extended_names(&inode)
     }
 
-    /// Sets an extended attribute.
+    /// Sets an extended attribute, in one step.
+    ///
+    /// An access control list changes the permission bits with it, as changing those changes the
+    /// list; it is not kept when it says no more than they do, and a list without entries removes
+    /// the one that is there. What is made in a directory begins with its default list. All as on
+    /// Linux, where `mode` says nothing for them either; but that nobody's permissions are checked.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use daxfs::{Device, Filesystem, FormatOptions, MountOptions, PersistenceChoice, SetMode};
+    ///
+    /// let device = Device::create_memfd(16 << 20, PersistenceChoice::Detect)?;
+    /// Filesystem::format(&device, &FormatOptions::default())?;
+    /// let fs = Filesystem::mount(Arc::new(device), MountOptions::default())?;
+    /// fs.create("/notes")?;
+    ///
+    /// // Version 2; then whom (owner, the user 5, group, mask, others), what, and who that is.
+    /// let mut acl = 2_u32.to_le_bytes().to_vec();
+    /// for (tag, permissions, id) in [
+    ///     (1_u16, 6_u16, u32::MAX),
+    ///     (2, 6, 5),
+    ///     (4, 4, u32::MAX),
+    ///     (16, 6, u32::MAX),
+    ///     (32, 0, u32::MAX),
+    /// ] {
+    ///     acl.extend(tag.to_le_bytes());
+    ///     acl.extend(permissions.to_le_bytes());
+    ///     acl.extend(id.to_le_bytes());
+    /// }
+    /// let name = "system.posix_acl_access";
+    /// fs.set_extended_attribute("/notes", name, &acl, SetMode::CreateOrReplace)?;
+    /// assert_eq!(fs.metadata("/notes")?.mode, 0o660);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::InvalidAttribute`], [`Error::AttributeExists`] and [`Error::NoAttribute`] as `mode`
@@ -113,11 +147,12 @@ impl Filesystem {
         volume.with_reclaim(|| self.mounted.set_extended(&inode, name, value, mode, path))
     }
 
-    /// Removes an extended attribute.
+    /// Removes an extended attribute. The permission bits stay when it is an access control list.
     ///
     /// # Errors
-    /// [`Error::NoAttribute`], [`Error::InvalidAttribute`] for a name that nothing can have,
-    /// [`Error::ReadOnly`], and as [`Filesystem::metadata`].
+    /// [`Error::NoAttribute`], but not for an access control list, as on Linux;
+    /// [`Error::InvalidAttribute`] for a name that nothing can have, [`Error::ReadOnly`], and as
+    /// [`Filesystem::metadata`].
     pub fn remove_extended_attribute(
         &self,
         path: impl AsRef<Path>,

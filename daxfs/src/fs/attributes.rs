@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::acl::{AclKind, access_acl, following_acl};
 use super::mounted::Mounted;
 use super::namespace::SET_GROUP_ID;
 use crate::error::{AttributeProblem, Error, Result};
@@ -57,7 +57,7 @@ pub enum SetMode {
 impl Mounted {
     /// Changes attributes in one step; the time of change becomes now.
     pub(super) fn set_attributes(&self, inode: &Inode, change: &SetAttributes) -> Result<()> {
-        let record = |mode| Record::SetAttributes {
+        let record = |mode, access_acl| Record::SetAttributes {
             inode: inode.number(),
             mode,
             uid: change.uid,
@@ -65,11 +65,20 @@ impl Mounted {
             accessed: change.accessed.map(to_timestamp),
             modified: change.modified.map(to_timestamp),
             changed: Some(now()),
+            access_acl,
         };
-        let log_bytes = record(Some(0)).encoded_len();
-        let mut transaction = self.volume.begin(log_bytes)?;
-        let _order = self.volume.attribute_order();
-        transaction.commit(&record(new_mode(inode, change)))
+        self.volume.load_extended(inode)?;
+        loop {
+            let longest = record(Some(0), access_acl(inode)).encoded_len();
+            let mut transaction = self.volume.begin(longest)?;
+            let _order = self.volume.attribute_order();
+            let mode = new_mode(inode, change);
+            let record = record(mode, following_acl(inode, mode)?);
+            // Otherwise somebody has made the list longer meanwhile.
+            if record.encoded_len() <= longest {
+                return transaction.commit(&record);
+            }
+        }
     }
 
     /// The value of an extended attribute. `path` is for messages.
@@ -96,13 +105,29 @@ impl Mounted {
     /// Sets an extended attribute.
     pub(super) fn set_extended(
         &self,
-        inode: &Arc<Inode>,
+        inode: &Inode,
         name: &OsStr,
         value: &[u8],
         mode: SetMode,
         path: &Path,
     ) -> Result<()> {
         check_attribute(inode, name, Use::Change, path)?;
+        if let Some(kind) = AclKind::of(name) {
+            // As on Linux, whatever `mode` says.
+            return self.set_acl(inode, kind, value, path);
+        }
+        self.put_extended(inode, name, value, mode, path)
+    }
+
+    /// The same for an attribute whose value is whatever it is.
+    pub(super) fn put_extended(
+        &self,
+        inode: &Inode,
+        name: &OsStr,
+        value: &[u8],
+        mode: SetMode,
+        path: &Path,
+    ) -> Result<()> {
         self.volume.load_extended(inode)?;
         self.volume.allocator.grow_reserve(1)?;
         let record = Record::SetXattr {
@@ -133,6 +158,14 @@ impl Mounted {
     /// Removes an extended attribute.
     pub(super) fn remove_extended(&self, inode: &Inode, name: &OsStr, path: &Path) -> Result<()> {
         check_attribute(inode, name, Use::Change, path)?;
+        if let Some(kind) = AclKind::of(name) {
+            return self.set_acl(inode, kind, &[], path);
+        }
+        self.take_extended(inode, name, path)
+    }
+
+    /// The same for an attribute whose value is whatever it is.
+    pub(super) fn take_extended(&self, inode: &Inode, name: &OsStr, path: &Path) -> Result<()> {
         self.volume.load_extended(inode)?;
         let record = Record::RemoveXattr {
             inode: inode.number(),
@@ -153,7 +186,7 @@ fn no_attribute(path: &Path, name: &OsStr) -> Error {
     }
 }
 
-fn invalid(path: &Path, name: &OsStr, reason: AttributeProblem) -> Error {
+pub(super) fn invalid(path: &Path, name: &OsStr, reason: AttributeProblem) -> Error {
     Error::InvalidAttribute {
         path: path.to_path_buf(),
         name: name.to_os_string(),
@@ -204,8 +237,11 @@ enum Use {
 }
 
 fn check_attribute(inode: &Inode, name: &OsStr, wanted: Use, path: &Path) -> Result<()> {
-    const PREFIXES: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system.posix_acl_"];
+    const PREFIXES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
     let bytes = name.as_bytes();
+    if AclKind::of(name).is_some() {
+        return Ok(());
+    }
     let has_users = matches!(inode.kind(), FileType::File | FileType::Directory);
     if bytes.starts_with(b"user.") && !has_users {
         return Err(match wanted {
@@ -220,7 +256,11 @@ fn check_attribute(inode: &Inode, name: &OsStr, wanted: Use, path: &Path) -> Res
     }
 }
 
-fn check_room(values: &BTreeMap<Vec<u8>, Vec<u8>>, name: &OsStr, path: &Path) -> Result<()> {
+pub(super) fn check_room(
+    values: &BTreeMap<Vec<u8>, Vec<u8>>,
+    name: &OsStr,
+    path: &Path,
+) -> Result<()> {
     if xattr_blob_len(values) > MAXIMUM_XATTR_BYTES {
         return Err(invalid(path, name, AttributeProblem::NoRoom));
     }

@@ -13,6 +13,7 @@
 //! | [`walk`] | from paths to inodes |
 //! | [`namespace`], [`rename`] | making, linking, removing and moving names |
 //! | [`attributes`], [`attribute_calls`] | owners, permission bits, times, extended attributes |
+//! | [`acl`] | access control lists: attributes that go with the permission bits |
 //! | [`mod@file`], [`byte_range_locks`] | an open file; its locks for programs |
 //! | [`copying`] | from one file to another: shared blocks, or bytes |
 //!
@@ -21,6 +22,7 @@
 //! [`dax`](crate::dax) takes -> the gate -> open files. A checkpoint's own lock comes before the
 //! gate and is never taken inside a transaction.
 
+mod acl;
 mod attribute_calls;
 mod attributes;
 mod background;

@@ -18,6 +18,7 @@ use super::walk::{Ending, LastLink, Place};
 use crate::directory::LoadedDirectory;
 use crate::error::{Error, Result};
 use crate::format::FileType;
+use crate::format::geometry::blocks_for_bytes;
 use crate::format::record::{Disposition, Record};
 use crate::inode::Inode;
 use crate::inode::attributes::now;
@@ -102,11 +103,15 @@ impl Mounted {
         name: Vec<u8>,
         links: u32,
     ) -> Result<Arc<Inode>> {
+        let (gid, mode) = inherited(parent, new);
+        let (mode, xattrs) = self.inherited_acls(parent, new.kind, mode)?;
+        // Those of a directory with long lists take more than the block that is kept already.
+        let blocks = blocks_for_bytes(xattrs.len() as u64);
+        self.volume.allocator.grow_reserve(blocks)?;
         let number = self.volume.inodes.take_number().ok_or(Error::NoSpace {
             needed_blocks: 1,
             available_blocks: 0,
         })?;
-        let (gid, mode) = inherited(parent, new);
         let record = Record::Create {
             parent: parent.number(),
             position,
@@ -120,6 +125,7 @@ impl Mounted {
             time: now(),
             target: new.target.clone(),
             links,
+            xattrs,
         };
         self.volume.begin(record.encoded_len())?.commit(&record)?;
         self.volume.inode(number)

@@ -10,6 +10,7 @@ use super::issue::Issue;
 use super::owner::InodeKind;
 use super::scan::{InodeRecord, Reference, Scan};
 use crate::format::FileType;
+use crate::format::acl::check_acls;
 use crate::format::item::chunk::ChunkJoin;
 use crate::format::item::extents::segment_of;
 use crate::format::item::symlink::{check_target, target_chunks};
@@ -235,8 +236,13 @@ fn finish_xattrs(inode: u64, stored: &StoredInode, chunks: Chunks, scan: &mut Sc
         Chunks::Broken => return,
     };
     let checked = join.finish().and_then(|blob| decode_xattrs(&blob));
-    if let Err(error) = checked {
-        scan.issues.push(Issue::BadXattrs { inode, error });
+    match checked {
+        Err(error) => scan.issues.push(Issue::BadXattrs { inode, error }),
+        Ok(xattrs) => {
+            if let Err(error) = check_acls(stored.kind, stored.mode, &xattrs) {
+                scan.issues.push(Issue::BadAcl { inode, error });
+            }
+        }
     }
 }
 

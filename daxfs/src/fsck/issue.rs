@@ -157,6 +157,15 @@ pub enum Issue {
         /// What is wrong with them.
         error: FormatError,
     },
+    /// An access control list is none, or belongs to nothing that can have it, or says of its inode
+    /// what the permission bits do not say.
+    #[error("inode {inode}: {error}")]
+    BadAcl {
+        /// The inode.
+        inode: u64,
+        /// What is wrong with it.
+        error: FormatError,
+    },
     /// The target of a symbolic link cannot be read. It leads nowhere.
     #[error("symbolic link inode {inode}: {error}")]
     BadTarget {
@@ -442,7 +451,8 @@ pub enum Issue {
         durable_lsn: u64,
     },
     /// A record is of a later mount than the superblock knows of: the superblock is not the newest,
-    /// and the next mount would take its number, and the record for one of its own.
+    /// and the next mount would take its number, and the record for one of its own. The image does
+    /// not mount.
     #[error("log: record at {lsn} is of mount {found}, expected {most} or earlier")]
     RecordOfFuture {
         /// Where it lies.
@@ -490,6 +500,7 @@ impl Issue {
             | Issue::SpaceTotal { .. }
             | Issue::LogPosition { .. }
             | Issue::LogCut { .. }
+            | Issue::RecordOfFuture { .. }
             | Issue::BadRecord { .. }
             | Issue::RecordDoesNotApply { .. } => Severity::Fatal,
             Issue::AfterReplay { issue } => issue.severity(),

@@ -40,6 +40,7 @@ impl Volume {
             accessed: Some(to_timestamp(attributes.accessed)),
             modified: Some(to_timestamp(attributes.modified)),
             changed: Some(to_timestamp(attributes.changed)),
+            access_acl: None,
         };
         transaction.commit(&record)
     }

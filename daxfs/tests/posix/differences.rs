@@ -13,7 +13,7 @@
 //! | 64,998 subdirectories at most | ext4 goes on, uncounted | look in the library |
 //! | Times before 1901, after 2446 | ext4 cannot store them | try none |
 //! | 64 KiB of extended attributes | ext4 has one block for them | store little |
-//! | Access control lists are just stored | there are no users | try none |
+//! | Access control lists stop nobody | there are no users | be root |
 //! | Circles of waits for file locks | found at any length, Linux looks ten steps far | compare no waits |
 //! | Set-ID bits of a file that is written | root keeps them | be root |
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`operation`] | what can be done, and what comes of it |
 //! | [`strategy`] | random operations on few names, so that they meet |
+//! | [`acl`] | access control lists, right and wrong |
 //! | [`host`] | doing it to the kernel's filesystem, in a folder that is its root |
 //! | [`subject`] | doing it to daxfs, which also stops and starts again |
 //! | [`differences`] | where the two differ on purpose |
@@ -15,6 +16,7 @@
 //! The kernel's filesystem is the one that holds the folder for temporary files: ext4 where that is
 //! ext4. Root alone may change its root, so for anybody else these tests are skipped.
 
+mod acl;
 mod differences;
 mod directed;
 mod file_locks;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use daxfs::{Length, RenameMode, SetMode};
 use proptest::prelude::*;
 
+use crate::acl;
 use crate::operation::{Last, Operation, Path, SLOTS, Special, Stop, Time};
 
 /// Operations on names and what they lead to.
@@ -22,6 +23,7 @@ pub(crate) fn anything() -> impl Strategy<Value = Operation> {
         16 => changing_names(),
         6 => looking(),
         10 => attributes(),
+        3 => access_control(),
         18 => content(),
         2 => the_whole(),
     ]
@@ -56,6 +58,33 @@ fn looking() -> impl Strategy<Value = Operation> {
         slot().prop_map(|slot| Operation::FileStatus { slot }),
         (slot(), path()).prop_map(|(slot, path)| Operation::Open { slot, path }),
     ]
+}
+
+/// Access control lists and what changes them. Where the host has none, there are no operations on
+/// names of theirs.
+fn access_control() -> impl Strategy<Value = Operation> {
+    let name = || prop::sample::select(vec![acl::ACCESS, acl::DEFAULT]);
+    let change = prop_oneof![
+        6 => (path(), name(), acl::any(), set_mode()).prop_map(|(path, name, value, mode)| {
+            Operation::SetExtended { path, name: name.into(), value, mode }
+        }),
+        2 => (path(), name()).prop_map(|(path, name)| {
+            Operation::RemoveExtended { path, name: name.into() }
+        }),
+        2 => (path(), name()).prop_map(|(path, name)| {
+            Operation::GetExtended { path, name: name.into() }
+        }),
+        3 => (path(), mode())
+            .prop_map(|(path, mode)| Operation::SetMode { path, last: Last::Follow, mode }),
+        2 => (path(), mode()).prop_map(|(path, mode)| Operation::CreateDirectory { path, mode }),
+    ];
+    change.prop_map(|operation| {
+        if acl::are_kept() {
+            operation
+        } else {
+            Operation::Checkpoint
+        }
+    })
 }
 
 fn attributes() -> impl Strategy<Value = Operation> {
@@ -308,6 +337,8 @@ fn attribute_name() -> impl Strategy<Value = Path> {
         1 => Just("user.".into()),
         1 => Just("nobodys.a".into()),
         1 => Just("plain".into()),
+        1 => Just("system.posix_acl_".into()),
+        1 => Just("system.posix_acl_others".into()),
         1 => Just(String::new()),
     ]
     .prop_map(Path)

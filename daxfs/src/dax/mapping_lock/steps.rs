@@ -152,6 +152,7 @@ fn record_of(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Record {
         Cut::Truncate { len_bytes } => Record::SetLength {
             inode,
             len_bytes,
+            kept_blocks: pages.start,
             time,
         },
         Cut::Punch => Record::Unmap {

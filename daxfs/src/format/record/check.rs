@@ -8,11 +8,14 @@ use std::ops::Range;
 
 use super::field::FIELDS;
 use super::{Disposition, Entry, Record, SettledRun};
+use crate::format::acl::{ACCESS_ACL, DEFAULT_ACL, check_acls, stored_acl_problem};
 use crate::format::error::FormatError;
-use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES};
-use crate::format::item::FileType;
+use crate::format::geometry::{
+    MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES, blocks_for_bytes,
+};
 use crate::format::item::dirent::dirent_name_problem as name_problem;
 use crate::format::item::inode::PERMISSION_BITS as MODE_BITS;
+use crate::format::item::{FileType, decode_xattrs};
 use crate::run::Run;
 
 /// Positions of directory entries: 48 bits of a hash that is never 0, above 15 bits.
@@ -43,10 +46,21 @@ impl Record {
                 check_position(first.position)?;
                 check_position(second.position)
             }
-            Self::SetAttributes { mode, .. } => check_mode(mode.unwrap_or_default()),
+            Self::SetAttributes {
+                mode, access_acl, ..
+            } => {
+                check_mode(mode.unwrap_or_default())?;
+                check_acl("access_acl", access_acl.as_deref().unwrap_or_default())
+            }
             Self::SetXattr { name, value, .. } => {
                 check_xattr_name(name)?;
-                check_bytes("value", 0, MAXIMUM_XATTR_VALUE_BYTES, value)
+                check_bytes("value", 0, MAXIMUM_XATTR_VALUE_BYTES, value)?;
+                match name.as_slice() {
+                    // It goes with the permission bits.
+                    ACCESS_ACL => Err(FIELDS.invalid("name", "is that of an attribute record")),
+                    DEFAULT_ACL => check_acl("value", value),
+                    _ => Ok(()),
+                }
             }
             Self::RemoveXattr { name, .. } => check_xattr_name(name),
             Self::RemoveInode { .. } | Self::RedoDone { .. } => Ok(()),
@@ -81,9 +95,16 @@ impl Record {
                 let len_blocks = file_blocks.end.saturating_sub(file_blocks.start);
                 check_blocks("file_blocks", file_blocks.start, len_blocks)
             }
-            Self::SetLength { len_bytes, .. } | Self::Extend { len_bytes, .. } => {
-                check_len(*len_bytes)
+            Self::SetLength {
+                len_bytes,
+                kept_blocks,
+                ..
+            } => {
+                check_len(*len_bytes)?;
+                let least = blocks_for_bytes(*len_bytes);
+                FIELDS.range("kept_blocks", least, MAXIMUM_FILE_BLOCKS, *kept_blocks)
             }
+            Self::Extend { len_bytes, .. } => check_len(*len_bytes),
             Self::Share {
                 from_block,
                 to_block,
@@ -173,12 +194,16 @@ impl Record {
             rdev,
             target,
             links,
+            xattrs,
             ..
         } = self
         else {
             return Ok(());
         };
         check_mode(*mode)?;
+        let of_xattrs = |_| FIELDS.invalid("xattrs", "are none that it can begin with");
+        let decoded = decode_xattrs(xattrs).map_err(of_xattrs)?;
+        check_acls(*kind, *mode, &decoded).map_err(of_xattrs)?;
         if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
             FIELDS.equal("rdev of no device", 0_u64, *rdev)?;
         }
@@ -283,6 +308,12 @@ fn check_name(name: &[u8]) -> Result<(), FormatError> {
 fn check_xattr_name(name: &[u8]) -> Result<(), FormatError> {
     check_bytes("name", 1, MAXIMUM_XATTR_NAME_BYTES, name)?;
     check_no_nul("name", name)
+}
+
+/// A list that is stored, or none.
+fn check_acl(field: &'static str, acl: &[u8]) -> Result<(), FormatError> {
+    let problem = (!acl.is_empty()).then(|| stored_acl_problem(acl)).flatten();
+    problem.map_or(Ok(()), |rule| Err(FIELDS.invalid(field, rule)))
 }
 
 fn check_bytes(

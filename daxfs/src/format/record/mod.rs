@@ -117,6 +117,8 @@ records! {
         target: Vec<u8>,
         /// Its links: 1, or 2 for a directory; 0 for a file without a name.
         links: u32,
+        /// The extended attributes it begins with, as their item has them; empty for none.
+        xattrs: Vec<u8>,
     }
     /// One more name of an inode.
     2 Link {
@@ -190,6 +192,8 @@ records! {
         modified: Option<Timestamp>,
         /// Last change of content or attributes.
         changed: Option<Timestamp>,
+        /// The access control list that goes with the permission bits; empty for none.
+        access_acl: Option<Vec<u8>>,
     }
     /// An extended attribute, new or in the place of the one of that name.
     7 SetXattr {
@@ -241,6 +245,9 @@ records! {
         inode: u64,
         /// Its size afterwards.
         len_bytes: u64,
+        /// All blocks from this one of the file on go: more may stay than the size needs, where a
+        /// device hands out blocks by the 512.
+        kept_blocks: u64,
         /// When.
         time: Timestamp,
     }

@@ -67,6 +67,12 @@ pub enum Action {
         /// The inode.
         inode: u64,
     },
+    /// The access control lists of an inode were removed; its permission bits stay.
+    #[error("inode {inode}: removed its access control lists")]
+    RemovedAcls {
+        /// The inode.
+        inode: u64,
+    },
     /// A name was removed.
     #[error("directory {directory}: removed the name {name:?} of inode {inode}")]
     RemovedName {

@@ -44,6 +44,7 @@ fn class(issue: &Issue) -> u8 {
         Issue::BadItem { .. }
         | Issue::ItemOfOtherKind { .. }
         | Issue::BadXattrs { .. }
+        | Issue::BadAcl { .. }
         | Issue::BadTarget { .. }
         | Issue::RunOutOfImage { .. }
         | Issue::RunOrder { .. }

@@ -3,10 +3,11 @@
 use super::action::Action;
 use super::fix::Plan;
 use crate::error::Error;
+use crate::format::acl::{ACCESS_ACL, DEFAULT_ACL};
 use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_FILE_BYTES, ROOT_INODE};
 use crate::format::item::symlink::MAXIMUM_TARGET_BYTES;
-use crate::format::item::xattr::MAXIMUM_XATTR_BYTES;
-use crate::format::item::{ItemKind, Key, StoredInode, StoredRun};
+use crate::format::item::xattr::{MAXIMUM_XATTR_BYTES, decode_xattrs, encode_xattrs};
+use crate::format::item::{ItemKind, Key, StoredInode, StoredRun, chunks};
 use crate::format::{FileType, Timestamp};
 use crate::fsck::issue::Issue;
 use crate::fsck::owner::InodeKind;
@@ -35,6 +36,7 @@ impl Plan<'_> {
                 Ok(())
             }
             Issue::BadXattrs { inode, .. } => self.remove_xattrs(*inode),
+            Issue::BadAcl { inode, .. } => self.remove_acls(*inode),
             Issue::BadTarget { inode, .. } => self.remove_inode(*inode),
             Issue::RunOutOfImage { inode, .. }
             | Issue::RunOrder { inode, .. }
@@ -62,6 +64,27 @@ impl Plan<'_> {
         self.items.remove_range(keys)?;
         self.change_inode(inode, |stored| stored.xattr_bytes = 0)?;
         self.did(Action::RemovedXattrs { inode });
+        Ok(())
+    }
+
+    /// Who may do what is then what the permission bits say: never more than the list said, but
+    /// for those whom it named.
+    fn remove_acls(&mut self, inode: u64) -> Result<(), Error> {
+        let keys = Key::range_of_kind(inode, ItemKind::XattrChunk);
+        let stored = self.items.range(keys.clone())?.into_iter();
+        let blob = stored.flat_map(|(_, chunk)| chunk).collect::<Vec<_>>();
+        let Ok(mut xattrs) = decode_xattrs(&blob) else {
+            return self.remove_xattrs(inode);
+        };
+        xattrs.retain(|name, _| ![ACCESS_ACL, DEFAULT_ACL].contains(&name.as_slice()));
+        let blob = encode_xattrs(&xattrs);
+        self.items.remove_range(keys)?;
+        for (chunk, bytes) in chunks(&blob) {
+            let key = Key::new(inode, ItemKind::XattrChunk, chunk);
+            self.items.put(key, bytes.to_vec());
+        }
+        self.change_inode(inode, |stored| stored.xattr_bytes = blob.len() as u32)?;
+        self.did(Action::RemovedAcls { inode });
         Ok(())
     }
 

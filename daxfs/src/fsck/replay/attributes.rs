@@ -1,7 +1,7 @@
 //! Records of attributes. See the [module above](super).
 
 use super::{Applied, Model, impossible};
-use crate::format::Timestamp;
+use crate::format::acl::ACCESS_ACL;
 use crate::format::item::chunk::chunks;
 use crate::format::item::xattr::{
     MAXIMUM_XATTR_BYTES, Xattrs, decode_xattrs, encode_xattrs, xattr_blob_len,
@@ -20,37 +20,52 @@ impl Model<'_, '_> {
                 accessed,
                 modified,
                 changed,
-            } => self.change(*inode, |inode| {
-                inode.mode = mode.unwrap_or(inode.mode);
-                inode.uid = uid.unwrap_or(inode.uid);
-                inode.gid = gid.unwrap_or(inode.gid);
-                inode.accessed = accessed.unwrap_or(inode.accessed);
-                inode.modified = modified.unwrap_or(inode.modified);
-                inode.changed = changed.unwrap_or(inode.changed);
-            }),
+                access_acl,
+            } => {
+                self.change(*inode, |inode| {
+                    inode.mode = mode.unwrap_or(inode.mode);
+                    inode.uid = uid.unwrap_or(inode.uid);
+                    inode.gid = gid.unwrap_or(inode.gid);
+                    inode.accessed = accessed.unwrap_or(inode.accessed);
+                    inode.modified = modified.unwrap_or(inode.modified);
+                    inode.changed = changed.unwrap_or(inode.changed);
+                })?;
+                self.set_access_acl(*inode, access_acl.as_deref())
+            }
             Record::SetXattr {
                 inode,
                 name,
                 value,
                 time,
-            } => self.change_xattrs(*inode, *time, |xattrs| {
-                xattrs.insert(name.clone(), value.clone());
-            }),
+            } => {
+                self.change_xattrs(*inode, |xattrs| {
+                    xattrs.insert(name.clone(), value.clone());
+                })?;
+                self.change(*inode, |inode| inode.changed = *time)
+            }
             Record::RemoveXattr { inode, name, time } => {
-                self.change_xattrs(*inode, *time, |xattrs| {
+                self.change_xattrs(*inode, |xattrs| {
                     xattrs.remove(name);
-                })
+                })?;
+                self.change(*inode, |inode| inode.changed = *time)
             }
             _ => Ok(()),
         }
     }
 
-    fn change_xattrs(
-        &mut self,
-        number: u64,
-        time: Timestamp,
-        change: impl FnOnce(&mut Xattrs),
-    ) -> Applied {
+    fn set_access_acl(&mut self, number: u64, acl: Option<&[u8]>) -> Applied {
+        match acl {
+            None => Ok(()),
+            Some([]) => self.change_xattrs(number, |xattrs| {
+                xattrs.remove(ACCESS_ACL);
+            }),
+            Some(acl) => self.change_xattrs(number, |xattrs| {
+                xattrs.insert(ACCESS_ACL.to_vec(), acl.to_vec());
+            }),
+        }
+    }
+
+    fn change_xattrs(&mut self, number: u64, change: impl FnOnce(&mut Xattrs)) -> Applied {
         let mut inode = self.inode(number)?;
         let keys = Key::range_of_kind(number, ItemKind::XattrChunk);
         let stored = self.items.range(keys.clone())?;
@@ -72,7 +87,6 @@ impl Model<'_, '_> {
             self.items.put(key, bytes.to_vec());
         }
         inode.xattr_bytes = blob.len() as u32;
-        inode.changed = time;
         self.put_inode(number, &inode);
         Ok(())
     }

@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use super::runs::{self, blocks, within, without};
 use super::{Applied, Model, RedoWrite, impossible, touch};
-use crate::format::geometry::{
-    BLOCK_BYTES, MAXIMUM_FILE_BLOCKS, block_offset_bytes, blocks_for_bytes,
-};
+use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_FILE_BLOCKS, block_offset_bytes};
 use crate::format::item::{Sharing, StoredInode, StoredRun};
 use crate::format::record::{Record, ShiftDirection};
 use crate::format::{FileType, Timestamp};
@@ -54,10 +52,10 @@ impl Model<'_, '_> {
             Record::SetLength {
                 inode,
                 len_bytes,
+                kept_blocks,
                 time,
             } => {
-                let end = blocks_for_bytes(*len_bytes).next_multiple_of(self.unit_blocks);
-                self.withdraw(*inode, end..MAXIMUM_FILE_BLOCKS)?;
+                self.withdraw(*inode, *kept_blocks..MAXIMUM_FILE_BLOCKS)?;
                 self.set_len(*inode, *len_bytes, *time)
             }
             Record::Extend {

@@ -18,8 +18,6 @@ mod content;
 mod names;
 pub(super) mod runs;
 
-use daxfs_pmem::HUGE_PAGE_BYTES;
-
 use super::bits::Bits;
 use super::issue::Issue;
 use super::items::Items;
@@ -29,9 +27,6 @@ use crate::format::Timestamp;
 use crate::format::item::orphan::orphan_key;
 use crate::format::item::{ItemKind, Key, StoredInode};
 use crate::format::record::{Lsn, Record};
-
-/// Blocks of one unit of data on a device of huge pages.
-const HUGE_UNIT_BLOCKS: u64 = 512;
 
 /// Bytes that a record wants written again, and where on the device.
 #[derive(Debug)]
@@ -92,10 +87,6 @@ pub(super) fn replay(items: &mut Items<'_>, used: &Bits) -> Result<Replay, Error
         redo: Vec::new(),
         issue: None,
     };
-    let unit_blocks = match image.device.mapping_granule_bytes() {
-        HUGE_PAGE_BYTES => HUGE_UNIT_BLOCKS,
-        _ => 1,
-    };
     let given = Bits::new(image.block_count());
     if let Some(issue) = log.check_first() {
         replay.issue = Some(issue);
@@ -116,7 +107,6 @@ pub(super) fn replay(items: &mut Items<'_>, used: &Bits) -> Result<Replay, Error
         let mut model = Model {
             items,
             redo: &mut replay.redo,
-            unit_blocks,
             used,
             given: &given,
         };
@@ -143,7 +133,6 @@ pub(super) fn replay(items: &mut Items<'_>, used: &Bits) -> Result<Replay, Error
 struct Model<'m, 'a> {
     items: &'m mut Items<'a>,
     redo: &'m mut Vec<RedoWrite>,
-    unit_blocks: u64,
     /// Blocks that the checkpoint uses.
     used: &'m Bits,
     /// Blocks that records gave to files.

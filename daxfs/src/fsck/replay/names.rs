@@ -92,6 +92,7 @@ impl Model<'_, '_> {
             time,
             target,
             links,
+            xattrs,
         } = record
         else {
             return Ok(());
@@ -119,12 +120,17 @@ impl Model<'_, '_> {
             modified: *time,
             changed: *time,
             created: *time,
-            xattr_bytes: 0,
+            xattr_bytes: xattrs.len() as u32,
         };
         self.put_inode(*number, &inode);
-        for (chunk, bytes) in chunks(target) {
-            let key = Key::new(*number, ItemKind::SymlinkChunk, chunk);
-            self.items.put(key, bytes.to_vec());
+        for (kind, blob) in [
+            (ItemKind::SymlinkChunk, target),
+            (ItemKind::XattrChunk, xattrs),
+        ] {
+            for (chunk, bytes) in chunks(blob) {
+                let key = Key::new(*number, kind, chunk);
+                self.items.put(key, bytes.to_vec());
+            }
         }
         if *links == 0 {
             self.items.put(orphan_key(*number), Vec::new());

@@ -355,6 +355,7 @@ impl<'a> Builder<'a> {
             time: TIME,
             target: Vec::new(),
             links: 1,
+            xattrs: Vec::new(),
         }
     }
 

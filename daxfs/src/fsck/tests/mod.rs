@@ -1,6 +1,7 @@
 //! Tests of the check and of the repair: whole images pass, each kind of damage is named and
 //! repaired, what was healthy stays as it was, and no bytes do harm.
 
+mod access_control;
 mod builder;
 mod damage;
 mod device;

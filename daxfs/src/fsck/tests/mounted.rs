@@ -6,14 +6,40 @@ use std::sync::Arc;
 
 use daxfs_pmem::{Device, PersistenceChoice};
 
+use super::builder::{Builder, ROOT, TIME};
 use super::device::{bytes_of, device_of};
-use crate::fs::{Filesystem, FormatOptions, MountOptions};
+use crate::format::SuperblockState;
+use crate::format::record::Record;
+use crate::fs::{Filesystem, FormatOptions, MountOptions, SetAttributes, SetMode};
 use crate::fsck::{NoProgress, Outcome, check, repair};
 
 const IMAGE_BYTES: u64 = 16 << 20;
 
+/// An access control list: all for the owner, `mask` for the group and the user 5, 4 for others.
+fn acl(mask: u8) -> Vec<u8> {
+    let nobody = [255; 4];
+    let entry = |tag, permissions, id: [u8; 4]| [&[tag, 0, permissions, 0], &id[..]].concat();
+    let entries = [
+        entry(1, 7, nobody),
+        entry(2, 6, [5, 0, 0, 0]),
+        entry(4, 7, nobody),
+        entry(16, mask, nobody),
+        entry(32, 4, nobody),
+    ];
+    [vec![2, 0, 0, 0], entries.concat()].concat()
+}
+
+const ACCESS: &str = "system.posix_acl_access";
+
 fn work(fs: &Filesystem) {
     fs.create_directory("/directory").unwrap();
+    let set = |name: &str, mask| {
+        let (path, mode) = ("/directory", SetMode::default());
+        fs.set_extended_attribute(path, name, &acl(mask), mode)
+            .unwrap();
+    };
+    set("system.posix_acl_default", 7);
+    set(ACCESS, 5);
     for number in 0..40 {
         let file = fs.create(format!("/directory/file {number}")).unwrap();
         file.write_at(&[number; 9000], u64::from(number) * 5000)
@@ -26,6 +52,13 @@ fn work(fs: &Filesystem) {
     file.truncate(100).unwrap();
     file.truncate(1 << 20).unwrap();
     fs.create_directory("/directory/below").unwrap();
+    let change = SetAttributes {
+        mode: Some(0o750),
+        ..SetAttributes::default()
+    };
+    fs.set_attributes("/directory/file 2", &change).unwrap();
+    let path = "/directory/file 4";
+    fs.remove_extended_attribute(path, ACCESS).unwrap();
 }
 
 fn formatted() -> Device {
@@ -86,7 +119,44 @@ fn a_repair_folds_the_log_in_as_a_mount_does() {
             bytes
         };
         assert!(read(&expected) == read(&found), "{path}");
+        let access = |fs: &Filesystem| {
+            let mode = fs.metadata(&path).unwrap().mode;
+            (mode, fs.extended_attribute(&path, ACCESS).ok())
+        };
+        assert_eq!(access(&expected), access(&found), "{path}");
         files += 1;
     }
     assert_eq!(files, 26);
+}
+
+/// A device of huge pages hands out 512 blocks at once, and keeps as many: its log means the same
+/// where blocks are single.
+#[test]
+fn a_truncation_keeps_the_blocks_that_its_record_says() {
+    let mut builder = Builder::new(4096);
+    let file = builder.file(ROOT, "file", &[(0, 512), (512, 512)]);
+    builder.record(&Record::SetLength {
+        inode: file,
+        len_bytes: 5000,
+        kept_blocks: 512,
+        time: TIME,
+    });
+    let mut image = builder.build();
+    // A mount looks into the log of an image that was not unmounted.
+    image.edit_superblock(|superblock| superblock.state = SuperblockState::InUse);
+    let report = image.report();
+    assert_eq!((report.issues, report.log_records), (vec![], 1));
+    let device = Arc::new(image.device());
+    let fs = Filesystem::mount(Arc::clone(&device), MountOptions::default()).unwrap();
+    let file = fs.open("/file").unwrap();
+    let extents = file.extents().into_iter();
+    assert_eq!(
+        extents.map(|extent| extent.len_bytes).sum::<u64>(),
+        512 * 4096
+    );
+    assert_eq!(file.len_bytes(), 5000);
+    drop(file);
+    fs.unmount().unwrap();
+    assert_clean(&device);
+    assert_eq!(check(&device, &NoProgress).unwrap().data_blocks, 512);
 }

@@ -3,7 +3,9 @@
 use super::super::Volume;
 use crate::error::Result;
 use crate::format::Timestamp;
+use crate::format::acl::ACCESS_ACL;
 use crate::format::record::Record;
+use crate::inode::Inode;
 use crate::inode::attributes::from_timestamp;
 
 pub(super) fn set(volume: &Volume, record: &Record) -> Result<()> {
@@ -15,11 +17,16 @@ pub(super) fn set(volume: &Volume, record: &Record) -> Result<()> {
         accessed,
         modified,
         changed,
+        ref access_acl,
     } = *record
     else {
         return Ok(());
     };
     let inode = volume.inode(inode)?;
+    if let Some(acl) = access_acl {
+        let value = (!acl.is_empty()).then_some(acl.as_slice());
+        put_extended(volume, &inode, ACCESS_ACL, value)?;
+    }
     inode.change_attributes(|attributes| {
         attributes.mode = mode.unwrap_or(attributes.mode);
         attributes.uid = uid.unwrap_or(attributes.uid);
@@ -42,9 +49,14 @@ pub(super) fn set_extended(
     time: Timestamp,
 ) -> Result<()> {
     let inode = volume.inode(number)?;
-    volume.load_extended(&inode)?;
-    inode.extended(|extended| extended.put(name, value));
+    put_extended(volume, &inode, name, value)?;
     inode.touch_changed(time);
     volume.inodes.mark_changed(&inode);
+    Ok(())
+}
+
+fn put_extended(volume: &Volume, inode: &Inode, name: &[u8], value: Option<&[u8]>) -> Result<()> {
+    volume.load_extended(inode)?;
+    inode.extended(|extended| extended.put(name, value));
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::super::redo::RedoWrite;
 use super::impossible;
 use crate::error::Result;
 use crate::format::Timestamp;
-use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
+use crate::format::geometry::BLOCK_BYTES;
 use crate::format::item::Sharing;
 use crate::format::record::{Record, ShiftDirection};
 use crate::inode::Inode;
@@ -50,13 +50,12 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
         Record::SetLength {
             inode,
             len_bytes,
+            kept_blocks,
             time,
         } => {
             let inode = volume.inode(*inode)?;
             inode.set_len_bytes(*len_bytes);
-            let unit = volume.allocator.unit_blocks();
-            let end = blocks_for_bytes(*len_bytes).next_multiple_of(unit);
-            withdraw(volume, &inode, end..u64::MAX)?;
+            withdraw(volume, &inode, *kept_blocks..u64::MAX)?;
             finish(volume, &inode, 0, *time);
         }
         Record::Extend {

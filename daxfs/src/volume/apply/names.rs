@@ -6,6 +6,7 @@ use super::super::Volume;
 use super::{content, impossible};
 use crate::directory::{Directory, Entry, LoadedDirectory, Target};
 use crate::error::Result;
+use crate::format::item::decode_xattrs;
 use crate::format::record::{self, Disposition, Record};
 use crate::format::{FileType, Timestamp};
 use crate::inode::{Attributes, Body, FileBody, Inode};
@@ -24,6 +25,7 @@ pub(super) fn create(volume: &Volume, record: &Record) -> Result<()> {
         time,
         target,
         links,
+        xattrs,
     } = record
     else {
         return Ok(());
@@ -39,6 +41,10 @@ pub(super) fn create(volume: &Volume, record: &Record) -> Result<()> {
     };
     let attributes = Attributes::new(*mode, *uid, *gid, *time);
     let inode = Inode::new(*number, body, *links, attributes);
+    let xattrs = decode_xattrs(xattrs).map_err(|error| impossible(error.to_string()))?;
+    for (name, value) in &xattrs {
+        inode.extended(|extended| extended.put(name, Some(value)));
+    }
     if volume.inodes.insert(inode).is_none() {
         return Err(impossible(format!("inode {number} is there already")));
     }

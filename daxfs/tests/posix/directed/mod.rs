@@ -6,7 +6,9 @@
 //! | `open_files` | files that lose their names while they are open, or never had one |
 //! | `limits` | the longest, the most, and one more |
 //! | `reading` | reading a directory while it changes |
+//! | `access_control` | access control lists, and the permission bits that go with them |
 
+mod access_control;
 mod limits;
 mod moves;
 mod open_files;

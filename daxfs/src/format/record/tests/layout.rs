@@ -72,8 +72,9 @@ fn lengths_come_before_bytes_and_presence_before_attributes() {
         accessed: None,
         modified: None,
         changed: None,
+        access_acl: Some(Vec::new()),
     };
-    let rest = [1, 0xa4, 0x01, 0, 1, 7, 0, 0, 0, 0, 0, 0];
+    let rest = [1, 0xa4, 0x01, 0, 1, 7, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
     assert_eq!(
         payload(&attributes),
         [&numbers(&[9])[..], &rest[..]].concat()

@@ -4,7 +4,9 @@ use daxfs_pmem::{Device, PersistenceChoice};
 
 use super::round_trip::{encoded, header};
 use super::strategies::{example, record_of_kind, stamp};
+use crate::format::acl::{ACCESS_ACL, DEFAULT_ACL};
 use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES};
+use crate::format::item::encode_xattrs;
 use crate::format::record::header::HEADER_LEN;
 use crate::format::record::{Disposition, FileType, Record, RecordHeader, SettledRun};
 use crate::format::{Problem, Structure, Timestamp};
@@ -56,6 +58,7 @@ fn create(kind: FileType) -> Record {
         time: TIME,
         target: Vec::new(),
         links: if kind == FileType::Directory { 2 } else { 1 },
+        xattrs: Vec::new(),
     }
 }
 
@@ -129,6 +132,75 @@ fn new_inodes_that_contradict_themselves() {
         .unwrap();
 }
 
+/// An access control list with one named user, whose class has `mask`.
+fn acl(mask: u8) -> Vec<u8> {
+    let entry = |tag, permissions, id: u32| {
+        let mut entry = vec![tag, 0, permissions, 0];
+        entry.extend_from_slice(&id.to_le_bytes());
+        entry
+    };
+    let entries = [
+        entry(1, 6, u32::MAX),
+        entry(2, 7, 5),
+        entry(4, 4, u32::MAX),
+        entry(16, mask, u32::MAX),
+        entry(32, 4, u32::MAX),
+    ];
+    [vec![2, 0, 0, 0], entries.concat()].concat()
+}
+
+#[test]
+fn access_control_lists_that_are_none() {
+    let set = |access_acl: Vec<u8>| Record::SetAttributes {
+        inode: 1,
+        mode: None,
+        uid: None,
+        gid: None,
+        accessed: None,
+        modified: None,
+        changed: None,
+        access_acl: Some(access_acl),
+    };
+    assert_eq!(set(Vec::new()).check(), Ok(()));
+    assert_eq!(set(acl(4)).check(), Ok(()));
+    let mut long = acl(4);
+    long.push(0);
+    for bad in [vec![2, 0, 0, 0], vec![1], long, acl(8)] {
+        assert_eq!(refused(&set(bad)), "access_acl");
+    }
+    let set = |name: &[u8], value: Vec<u8>| Record::SetXattr {
+        inode: 1,
+        name: name.to_vec(),
+        value,
+        time: TIME,
+    };
+    assert_eq!(set(DEFAULT_ACL, acl(4)).check(), Ok(()));
+    assert_eq!(refused(&set(DEFAULT_ACL, vec![1])), "value");
+    assert_eq!(refused(&set(ACCESS_ACL, acl(4))), "name");
+}
+
+#[test]
+fn attributes_that_no_new_inode_has() {
+    let blob = |name: &[u8], value| encode_xattrs(&[(name.to_vec(), value)].into());
+    let acls = blob(ACCESS_ACL, acl(4));
+    create_with!(File, xattrs: acls.clone()).check().unwrap();
+    assert_eq!(
+        refused(&create_with!(File, xattrs: blob(ACCESS_ACL, acl(6)))),
+        "xattrs"
+    );
+    assert_eq!(
+        refused(&create_with!(File, xattrs: acls[1..].to_vec())),
+        "xattrs"
+    );
+    let default = blob(DEFAULT_ACL, acl(7));
+    create_with!(Directory, xattrs: default.clone())
+        .check()
+        .unwrap();
+    assert_eq!(refused(&create_with!(Fifo, xattrs: default)), "xattrs");
+    let link = create_with!(Symlink, target: b"x".to_vec(), xattrs: acls);
+    assert_eq!(refused(&link), "xattrs");
+}
+
 #[test]
 fn a_fate_of_nobody() {
     let rename = |replaced_inode, disposition| Record::Rename {
@@ -183,6 +255,19 @@ fn files_that_are_too_large() {
     #[expect(clippy::reversed_empty_ranges, reason = "it is what the test is about")]
     let reversed = 6..5;
     assert_eq!(refused(&unmap(reversed)), "len_blocks");
+    let set_length = |len_bytes, kept_blocks| Record::SetLength {
+        inode: 1,
+        len_bytes,
+        kept_blocks,
+        time: TIME,
+    };
+    assert_eq!(set_length(4097, 2).check(), Ok(()));
+    assert_eq!(set_length(4097, 512).check(), Ok(()));
+    assert_eq!(refused(&set_length(4097, 1)), "kept_blocks");
+    assert_eq!(
+        refused(&set_length(0, MAXIMUM_FILE_BLOCKS + 1)),
+        "kept_blocks"
+    );
     let redo = |offset_bytes, len| Record::Redo {
         inode: 1,
         offset_bytes,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,7 +10,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::format::Timestamp;
-use crate::format::geometry::{MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES};
+use crate::format::geometry::{
+    MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES, blocks_for_bytes,
+};
+use crate::format::item::encode_xattrs;
 use crate::format::record::{
     Disposition, Entry, FileType, Lsn, Record, SettledRun, ShiftDirection, Stamp,
 };
@@ -50,7 +53,8 @@ fn create() -> impl Strategy<Value = Record> {
         vec(1..=255_u8, 1..4096),
         any::<bool>(),
     );
-    (numbers, rest, position(), name()).prop_map(|(numbers, rest, position, name)| {
+    let places = (position(), name());
+    (numbers, rest, places, xattrs()).prop_map(|(numbers, rest, (position, name), xattrs)| {
         let (parent, inode, uid, gid, rdev) = numbers;
         let (kind, mode, time, target, has_name) = rest;
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
@@ -71,8 +75,30 @@ fn create() -> impl Strategy<Value = Record> {
                 _ => Vec::new(),
             },
             links: if has_name { links } else { 0 },
+            xattrs: match kind {
+                FileType::Symlink => Vec::new(),
+                _ => xattrs,
+            },
         }
     })
+}
+
+/// Attributes that a new inode of any kind but a link can begin with.
+fn xattrs() -> impl Strategy<Value = Vec<u8>> {
+    let values = btree_map(vec(b'a'..=b'z', 1..20), vec(any::<u8>(), 0..100), 0..4);
+    values.prop_map(|values| encode_xattrs(&values))
+}
+
+/// An access control list that says no more than a mode; or none.
+fn acl() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(Vec::new()),
+        (0..8_u8, 0..8_u8, 0..8_u8).prop_map(|(owner, group, others)| {
+            let entry = |tag, permissions| [tag, 0, permissions, 0, 255, 255, 255, 255];
+            let entries = [entry(1, owner), entry(4, group), entry(32, others)];
+            [&[2, 0, 0, 0][..], &entries.concat()].concat()
+        }),
+    ]
 }
 
 fn of_names(kind: u16) -> BoxedStrategy<Record> {
@@ -130,8 +156,8 @@ fn of_attributes(kind: u16) -> BoxedStrategy<Record> {
     );
     let times = [option::of(time()), option::of(time()), option::of(time())];
     let xattr = (vec(1..=255_u8, 1..256), vec(any::<u8>(), 0..2000), time());
-    (number(), owners, times, xattr)
-        .prop_map(move |(inode, owners, times, xattr)| {
+    (number(), owners, times, xattr, option::of(acl()))
+        .prop_map(move |(inode, owners, times, xattr, access_acl)| {
             let ((mode, uid, gid), [accessed, modified, changed]) = (owners, times);
             let (name, value, time) = xattr;
             match kind {
@@ -143,6 +169,7 @@ fn of_attributes(kind: u16) -> BoxedStrategy<Record> {
                     accessed,
                     modified,
                     changed,
+                    access_acl,
                 },
                 7 => Record::SetXattr {
                     inode,
@@ -182,6 +209,7 @@ fn of_blocks(kind: u16) -> BoxedStrategy<Record> {
                     11 => Record::SetLength {
                         inode,
                         len_bytes,
+                        kept_blocks: blocks_for_bytes(len_bytes).next_multiple_of(512),
                         time,
                     },
                     12 => Record::Extend {
