@@ -17,5 +17,5 @@ mod mutate;
 fuzz_target!(|bytes: &[u8]| {
     let mut image = golden::golden();
     mutate::mutate(&mut image, bytes);
-    exercise::exercise(&image);
+    let _fate = exercise::exercise(&exercise::Image::new(&image));
 });

@@ -28,9 +28,10 @@ use super::superblock::{Order, write_superblock};
 use crate::allocation::{SharedRun, SpaceChanges};
 use crate::clock::now_ns;
 use crate::error::{Error, Result};
+use crate::format::geometry::SUPERBLOCK_BLOCKS;
 use crate::format::item::{StoredSharedRun, orphan_key, shared_keys};
 use crate::format::record::Lsn;
-use crate::format::{ItemKind, Key, Superblock, SuperblockState};
+use crate::format::{ItemKind, Key, Structure, Superblock, SuperblockState};
 use crate::gate::Closed;
 use crate::inode::{ChangedInodes, Changes, Inode};
 use crate::lock_order::{Held, Rank};
@@ -305,7 +306,7 @@ fn build(
         .tree()
         .apply(&volume.store.nodes(), &cut.replacements, writer)?;
     edit.add_nodes(writer.written(), writer.replaced());
-    edit.apply(&mut stored.space);
+    edit.apply(&mut stored.space)?;
     let space_root = stored.space.write(writer)?.pointer;
     let durable = make_durable(volume, writer)?;
     let before = &stored.superblock;
@@ -315,8 +316,7 @@ fn build(
         root_level: tree.level(),
         tree_nodes: tree.nodes(),
         space_root,
-        data_blocks: before.data_blocks + blocks(&cut.space.published)
-            - blocks(&cut.space.withdrawn),
+        data_blocks: data_blocks(before, &cut.space)?,
         log_first_lsn: cut.first_lsn.get(),
         epoch: before.epoch + u64::from(stored.is_new_mount),
         next_inode: cut.next_inode,
@@ -332,6 +332,16 @@ fn build(
     })
 }
 
+fn data_blocks(before: &Superblock, changes: &SpaceChanges) -> Result<u64> {
+    let most = before.data_blocks + blocks(&changes.published);
+    let withdrawn = blocks(&changes.withdrawn);
+    most.checked_sub(withdrawn).ok_or_else(|| Error::Corrupt {
+        structure: Structure::Superblock.name(),
+        block: SUPERBLOCK_BLOCKS[0],
+        problem: format!("files gave back {withdrawn} blocks, and had {most}"),
+    })
+}
+
 fn blocks(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.len_blocks).sum()
 }
@@ -340,7 +350,8 @@ fn blocks(runs: &[Run]) -> u64 {
 struct SpaceEdit {
     published: Vec<Run>,
     withdrawn: Vec<Run>,
-    is_applied: bool,
+    /// How many of both, in their order, the space map has.
+    applied: usize,
 }
 
 impl SpaceEdit {
@@ -348,7 +359,7 @@ impl SpaceEdit {
         Self {
             published: changes.published.clone(),
             withdrawn: changes.withdrawn.clone(),
-            is_applied: false,
+            applied: 0,
         }
     }
 
@@ -359,24 +370,32 @@ impl SpaceEdit {
     }
 
     /// First all that came, then all that went: what came and went is gone.
-    fn apply(&mut self, space: &mut SpaceMap) {
-        self.is_applied = true;
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the map contradicts that.
+    fn apply(&mut self, space: &mut SpaceMap) -> Result<()> {
         for run in &self.published {
-            space.set(*run);
+            space.set(*run)?;
+            self.applied += 1;
         }
         for run in &self.withdrawn {
-            space.clear(*run);
+            space.clear(*run)?;
+            self.applied += 1;
         }
+        Ok(())
     }
 
+    /// Takes back what was applied, the last first.
     fn undo(&self, space: &mut SpaceMap) {
-        if self.is_applied {
-            for run in &self.withdrawn {
-                space.set(*run);
-            }
-            for run in &self.published {
-                space.clear(*run);
-            }
+        let published = self.applied.min(self.published.len());
+        let withdrawn = self.applied - published;
+        for run in self.withdrawn[..withdrawn].iter().rev() {
+            let undone = space.set(*run);
+            debug_assert!(undone.is_ok(), "it was made free just now");
+        }
+        for run in self.published[..published].iter().rev() {
+            let undone = space.clear(*run);
+            debug_assert!(undone.is_ok(), "it was put in use just now");
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn make(device: &Device, options: &FormatOptions) -> Result<()> {
     let nodes = NodeReader::new(device, geometry, &cache);
     let tree = Tree::empty().apply(&nodes, &[root_directory()], &mut writer)?;
     let mut space = SpaceMap::new(geometry);
-    space.set(Run::new(root_block, 1));
+    space.set(Run::new(root_block, 1))?;
     let space_root = space.write(&mut writer)?.pointer;
     let durable = match writer.fence()? {
         Some(durable) => durable,

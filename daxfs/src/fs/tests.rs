@@ -5,14 +5,54 @@ use std::sync::Arc;
 use daxfs_pmem::{Device, PersistenceChoice};
 
 use super::namespace::MOST_LINKS;
+use super::superblock::read_superblock;
 use super::walk::LastLink;
-use super::{Filesystem, FormatOptions, MountOptions, RenameMode};
+use super::{ExistingImage, Filesystem, FormatOptions, MountOptions, RenameMode};
 use crate::error::Error;
 
 fn filesystem() -> Filesystem {
     let device = Device::create_memfd(8 << 20, PersistenceChoice::Detect).unwrap();
     Filesystem::format(&device, &FormatOptions::default()).unwrap();
     Filesystem::mount(Arc::new(device), MountOptions::default()).unwrap()
+}
+
+/// The ring is not erased by `mkfs`: its records stay where they were, of the same epochs as those
+/// that the new image will have.
+#[test]
+fn a_log_of_an_image_that_was_here_before_is_not_replayed() {
+    let device = Arc::new(Device::create_memfd(8 << 20, PersistenceChoice::Detect).unwrap());
+    let replace = FormatOptions {
+        existing: ExistingImage::Replace,
+        ..FormatOptions::default()
+    };
+    let mut positions = Vec::new();
+    for round in 0..4 {
+        Filesystem::format(&device, &replace).unwrap();
+        let (superblock, _) = read_superblock(&device).unwrap();
+        positions.push(superblock.log_first_lsn);
+        // A mount that stops at once, so that its epoch has no record yet.
+        for _ in 0..2 {
+            let fs = Filesystem::mount(Arc::clone(&device), MountOptions::default()).unwrap();
+            assert_eq!(fs.read_directory("/").unwrap(), [], "round {round}");
+            fs.sync().unwrap();
+            stop_at_once(fs);
+        }
+        let fs = Filesystem::mount(Arc::clone(&device), MountOptions::default()).unwrap();
+        for number in 0..100 {
+            fs.create(format!("/{number}")).unwrap();
+        }
+        fs.sync().unwrap();
+        stop_at_once(fs);
+    }
+    let ring_bytes = 1 << 20;
+    positions.sort_unstable();
+    let is_apart = |pair: &[u64]| pair[1] - pair[0] > ring_bytes;
+    assert!(positions.windows(2).all(is_apart), "{positions:?}");
+}
+
+/// Leaves the image as a crash does: nothing more is written to it.
+fn stop_at_once(fs: Filesystem) {
+    std::mem::forget(fs);
 }
 
 /// Makes what `path` names believe that it has `links` names.

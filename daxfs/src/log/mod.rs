@@ -58,15 +58,16 @@
 //!   end of the replayed log as the start of the new one; until then the old epoch counts, and its
 //!   log is as it was.
 //! - *Bytes that only look like a record*: of an image that was on the device before, or within the
-//!   names and values of other records. The first epoch of an image is a random number of 63 bits,
-//!   so nobody meets it by accident or, without reading the device, on purpose.
+//!   names and values of other records. The first position of an image's log is a random number of
+//!   56 bits, times 64, so nobody meets it by accident or, without reading the device, on purpose.
 //!
 //! # What is told as damage
 //! A torn end and a damaged medium look alike: no record where one is expected. But each record
 //! says up to which lsn everything was durable when it was written. Where a later one of the same
 //! epoch says that of a place after the end, the medium has lost what it had, and a replay is an
-//! error instead of a filesystem that silently forgot. Nothing vouches for the newest record (with
-//! `msync`, for those of the newest sync): damage there is taken for a crash.
+//! error instead of a filesystem that silently forgot. So is it where a whole record of a later
+//! epoch lies where the log goes on: then the superblock is not the newest. Nothing vouches for the
+//! newest record (with `msync`, for those of the newest sync): damage there is taken for a crash.
 //!
 //! # Why a full log cannot stop everybody
 //! Who meets a full log in the middle of a change could neither go on nor go back. So room for all

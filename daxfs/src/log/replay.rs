@@ -20,9 +20,9 @@ const SCAN_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the log ends before a place up to which a later record of the same epoch
-/// says that it was durable, when a record holds what none may hold, and when `first_lsn` is no
-/// position; [`Error::Truncated`] when the device ends before the log; [`Error::Device`]; and the
-/// first error of `visit`.
+/// says that it was durable, when a record of a later epoch lies where it would go on, when a
+/// record holds what none may hold, and when `first_lsn` is no position; [`Error::Truncated`] when
+/// the device ends before the log; [`Error::Device`]; and the first error of `visit`.
 pub(crate) fn replay(
     device: &Device,
     region: LogRegion,
@@ -106,17 +106,22 @@ impl<'device> Reader<'device> {
         Ok(header.verify(buffer).is_ok().then_some(header))
     }
 
-    /// Whether the log may end at `end`: no record after it knows better.
+    /// Whether the log may end at `end`: no record from there on knows better.
     fn check_end(&self, end: Lsn, buffer: &mut Vec<u8>) -> Result<()> {
         let mut chunk = vec![0; SCAN_BYTES];
-        let mut at = end.plus(ALIGNMENT_BYTES);
+        let mut at = end;
         while at < self.most {
             let left = self.ring.bytes_to_end(at).min(self.most.since(at));
             let chunk = &mut chunk[..(left as usize).min(SCAN_BYTES)];
             self.read(at, chunk)?;
             for (line, bytes) in (0..).zip(chunk.chunks_exact(ALIGNMENT_BYTES as usize)) {
                 let lsn = at.plus(line * ALIGNMENT_BYTES);
-                if self.may_prove_damage(lsn, end, bytes)
+                let header = bytes.first_chunk().map(RecordHeader::decode);
+                let Some(Ok(header)) = header.filter(|header| is_at(header, lsn)) else {
+                    continue;
+                };
+                self.check_epoch(&header, buffer)?;
+                if header.stamp.durable_lsn > end
                     && let Some(later) = self.record_at(lsn, buffer)?
                 {
                     return Err(self.damaged(end, &later));
@@ -127,15 +132,32 @@ impl<'device> Reader<'device> {
         Ok(())
     }
 
-    /// Whether the line at `lsn` looks like the header of a record that says: before me all was
-    /// durable, even past `end`.
-    fn may_prove_damage(&self, lsn: Lsn, end: Lsn, line: &[u8]) -> bool {
-        let header = line.first_chunk().map(RecordHeader::decode);
-        header.is_some_and(|header| {
-            header.is_ok_and(|header| {
-                let stamp = header.stamp;
-                stamp.lsn == lsn && stamp.epoch == self.epoch && stamp.durable_lsn > end
-            })
+    /// Refuses a whole record of a mount after the one that the superblock knows of: the superblock
+    /// is out of date, and the next mount would take that epoch, and such records for its own.
+    fn check_epoch(&self, header: &RecordHeader, buffer: &mut Vec<u8>) -> Result<()> {
+        let Stamp { lsn, epoch, .. } = header.stamp;
+        let len_bytes = header.padded_bytes();
+        let most = self
+            .ring
+            .bytes_to_end(lsn)
+            .min(self.ring.max_record_bytes());
+        if epoch <= self.epoch || len_bytes > most {
+            return Ok(());
+        }
+        // At most a quarter of the ring.
+        buffer.resize(len_bytes as usize, 0);
+        self.read(lsn, buffer)?;
+        if header.verify(buffer).is_err() {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            structure: Structure::LogRecord.name(),
+            block: self.ring.block(lsn),
+            problem: format!(
+                "the record at log position {lsn} is of mount {epoch}, and the superblock of mount \
+                 {}",
+                self.epoch
+            ),
         })
     }
 
@@ -160,4 +182,9 @@ impl<'device> Reader<'device> {
     fn read(&self, lsn: Lsn, buffer: &mut [u8]) -> Result<()> {
         Ok(self.device.read(self.ring.offset_bytes(lsn), buffer)?)
     }
+}
+
+/// Whether a header, if it is one, says that it lies at `lsn`.
+fn is_at(header: &Result<RecordHeader, FormatError>, lsn: Lsn) -> bool {
+    header.as_ref().is_ok_and(|header| header.stamp.lsn == lsn)
 }

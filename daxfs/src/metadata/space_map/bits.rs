@@ -46,6 +46,12 @@ impl Bits {
         word >> (block % WORD_BLOCKS) & 1 == 1
     }
 
+    /// How many bits of `run` are set.
+    pub(super) fn used_blocks_in(&self, run: Run) -> u64 {
+        let words = words_of(run).map(|(word, mask)| self.word(word) & mask);
+        words.map(|bits| u64::from(bits.count_ones())).sum()
+    }
+
     /// Sets the bits of `run`, and adds the leaves that this changes to `changed`.
     pub(super) fn set(&mut self, run: Run, changed: &mut BTreeSet<u64>) {
         self.update(run, changed, |word, mask| word | mask);
@@ -67,23 +73,18 @@ impl Bits {
     }
 
     fn update(&mut self, run: Run, changed: &mut BTreeSet<u64>, change: impl Fn(u64, u64) -> u64) {
-        let mut block = run.block;
-        while block < run.end() {
-            let first_bit = block % WORD_BLOCKS;
-            let bits = (WORD_BLOCKS - first_bit).min(run.end() - block);
-            let mask = (u64::MAX >> (WORD_BLOCKS - bits)) << first_bit;
-            let old = self.word(block / WORD_BLOCKS);
+        for (word, mask) in words_of(run) {
+            let old = self.word(word);
             let new = change(old, mask);
             if new != old {
-                let leaf = block / BLOCKS_PER_SPACE_LEAF;
+                let leaf = word * WORD_BLOCKS / BLOCKS_PER_SPACE_LEAF;
                 let words = self.leaves[leaf as usize]
                     .get_or_insert_with(|| Box::new([0; WORDS_PER_SPACE_LEAF]));
-                words[(block / WORD_BLOCKS) as usize % WORDS_PER_SPACE_LEAF] = new;
+                words[word as usize % WORDS_PER_SPACE_LEAF] = new;
                 self.used_blocks += u64::from(new.count_ones());
                 self.used_blocks -= u64::from(old.count_ones());
                 changed.insert(leaf);
             }
-            block += bits;
         }
     }
 
@@ -128,4 +129,20 @@ impl Bits {
         let leaf = self.leaves[(word / words) as usize].as_deref();
         leaf.map_or(0, |leaf| leaf[(word % words) as usize])
     }
+}
+
+/// The words of the whole map that a run has bits in, each with those.
+fn words_of(run: Run) -> impl Iterator<Item = (u64, u64)> {
+    let mut block = run.block;
+    std::iter::from_fn(move || {
+        if block >= run.end() {
+            return None;
+        }
+        let first_bit = block % WORD_BLOCKS;
+        let bits = (WORD_BLOCKS - first_bit).min(run.end() - block);
+        let mask = (u64::MAX >> (WORD_BLOCKS - bits)) << first_bit;
+        let word = block / WORD_BLOCKS;
+        block += bits;
+        Some((word, mask))
+    })
 }

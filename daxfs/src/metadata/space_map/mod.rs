@@ -47,9 +47,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bits::Bits;
 
-use crate::format::BlockPointer;
+use crate::error::{Error, Result};
 use crate::format::image_geometry::ImageGeometry;
 use crate::format::space_block::SpacePlace;
+use crate::format::{BlockPointer, Structure};
 use crate::run::Run;
 
 /// Where a space map is on the medium: what a superblock says of it.
@@ -87,21 +88,39 @@ impl SpaceMap {
     }
 
     /// Marks blocks of the data area in use that were free.
-    pub(crate) fn set(&mut self, run: Run) {
-        debug_assert!(self.is_in_data_area(run));
-        let before = self.bits.used_blocks();
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], and nothing is changed, when some were in use: two have them.
+    pub(crate) fn set(&mut self, run: Run) -> Result<()> {
+        self.check_used(run, 0)?;
         self.bits.set(run, &mut self.dirty);
-        let fresh = self.bits.used_blocks() - before;
-        debug_assert_eq!(fresh, run.len_blocks, "{run:?} was in use, in part");
+        Ok(())
     }
 
     /// Marks blocks of the data area free that were in use.
-    pub(crate) fn clear(&mut self, run: Run) {
-        debug_assert!(self.is_in_data_area(run));
-        let before = self.bits.used_blocks();
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], and nothing is changed, when some were free: the map and whoever had
+    /// them contradict each other.
+    pub(crate) fn clear(&mut self, run: Run) -> Result<()> {
+        self.check_used(run, run.len_blocks)?;
         self.bits.clear(run, &mut self.dirty);
-        let freed = before - self.bits.used_blocks();
-        debug_assert_eq!(freed, run.len_blocks, "{run:?} was free, in part");
+        Ok(())
+    }
+
+    fn check_used(&self, run: Run, expected_blocks: u64) -> Result<()> {
+        let is_inside = self.is_in_data_area(run);
+        if is_inside && self.bits.used_blocks_in(run) == expected_blocks {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            structure: Structure::SpaceMap.name(),
+            block: run.block,
+            problem: format!(
+                "of the {} blocks from here on {expected_blocks} were to be in use",
+                run.len_blocks
+            ),
+        })
     }
 
     /// Whether a block is in use; those outside the data area are.

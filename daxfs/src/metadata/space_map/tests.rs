@@ -62,10 +62,11 @@ impl World {
 
     fn mark(&mut self, run: Run, used: bool) {
         for part in self.parts(run, !used) {
-            match used {
+            let marked = match used {
                 true => self.map.set(part),
                 false => self.map.clear(part),
-            }
+            };
+            marked.unwrap();
             self.naive[part.block as usize..part.end() as usize].fill(used);
         }
     }
@@ -281,7 +282,7 @@ fn a_map_of_three_levels_reads_back() {
     let mut map = SpaceMap::new(geometry);
     let used = [30_000_u64, 255 * BLOCKS_PER_SPACE_LEAF, block_count - 9].map(|b| Run::new(b, 9));
     for run in used {
-        map.set(run);
+        map.set(run).unwrap();
     }
     let mut writer = NodeWriter::new(&device, 1, &no_block);
     let root = map.write(&mut writer).unwrap();
@@ -291,4 +292,29 @@ fn a_map_of_three_levels_reads_back() {
     let loaded = SpaceMap::load(&device, root, geometry).unwrap();
     assert_eq!(loaded.used_runs().collect::<Vec<_>>(), used);
     assert_eq!(loaded.stored, map.stored);
+}
+
+/// Found by mutated images: an image whose files had blocks that its map called free.
+#[test]
+fn a_mark_that_contradicts_the_map_changes_nothing() {
+    let geometry = ImageGeometry::for_blocks(BLOCKS);
+    let start = geometry.data_start_block;
+    let mut map = SpaceMap::new(geometry);
+    map.set(Run::new(start + 10, 100)).unwrap();
+    for run in [(0, 10), (9, 2), (109, 2), (0, 200)] {
+        map.clear(Run::new(start + run.0, run.1)).unwrap_err();
+    }
+    for run in [(9, 2), (109, 2), (50, 1), (0, 200)] {
+        map.set(Run::new(start + run.0, run.1)).unwrap_err();
+    }
+    for outside in [Run::new(0, 1), Run::new(BLOCKS - 1, 2)] {
+        map.set(outside).unwrap_err();
+        map.clear(outside).unwrap_err();
+    }
+    assert_eq!(
+        map.used_runs().collect::<Vec<_>>(),
+        [Run::new(start + 10, 100)]
+    );
+    map.clear(Run::new(start + 10, 100)).unwrap();
+    assert_eq!(map.used_blocks(), 0);
 }

@@ -18,7 +18,8 @@ const SLOW_FACTOR: u32 = 10;
 const SLOW_PROPTEST_CASES: u32 = 256 * SLOW_FACTOR;
 /// Random schedules cost little and find more the more there are.
 const SLOW_SHUTTLE_FACTOR: u32 = 50;
-/// Damaged images that the slow tier makes. It takes hours: on two busy cores it was 22 a second.
+/// Damaged images that the slow tier makes. It takes hours: on two cores that were busy with much
+/// else it was 85 a second.
 const SLOW_MUTATED_IMAGES: u32 = 1_000_000;
 /// A model of a design has some five times as many orders of steps with each more.
 const SLOW_MORE_PREEMPTIONS: u32 = 1;
