@@ -274,7 +274,7 @@ fn publish(file: &OpenFile, filled: Vec<(u64, Filled<'_>)>, end_bytes: u64) -> R
     file.mapping_lock.change(mapped, first..end, || {
         let withdrawn = mapped.replace_all(filled, end_bytes)?;
         mapped.invalidate(first..end, Removal::All)?;
-        mapped.volume.allocator.free_after_checkpoint(withdrawn);
+        mapped.volume.allocator.free_withdrawn(withdrawn);
         Ok(())
     })
 }

@@ -159,7 +159,7 @@ fn replace(file: &OpenFile, file_block: u64, copy: &mut Filled<'_>) -> Result<Re
         };
         drop(transaction);
         mapped.invalidate(pages, Removal::All)?;
-        mapped.volume.allocator.free_after_checkpoint(withdrawn);
+        mapped.volume.allocator.free_withdrawn(withdrawn);
         Ok(Replaced::Yes)
     })
 }

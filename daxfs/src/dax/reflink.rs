@@ -225,7 +225,7 @@ impl CloneRange<'_> {
         self.to.mapping_lock.change(target, to.clone(), || {
             let withdrawn = self.publish(from, to.clone())?;
             target.invalidate(to, Removal::All)?;
-            target.volume.allocator.free_after_checkpoint(withdrawn);
+            target.volume.allocator.free_withdrawn(withdrawn);
             Ok(())
         })
     }

@@ -2,8 +2,8 @@
 //!
 //! # Order
 //! A truncation first publishes the new length, so that a fault past it fails, then unmaps, then
-//! frees: a fault that looked before is waited for by the mapping lock. Freed blocks wait for the
-//! next checkpoint before anybody else can have them.
+//! frees: a fault that looked before is waited for by the mapping lock. Freed blocks that a
+//! checkpoint has wait for the next one before anybody else can have them.
 //!
 //! # Locking
 //! The I/O lock exclusive over what goes (a growing file: over what comes), and inside it the

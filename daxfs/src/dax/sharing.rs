@@ -174,7 +174,7 @@ impl MappedFile {
         // The old block may still be mapped, to be read; the entry is the caller's, or nobody can
         // look at it before he has made it the new block's.
         self.windows.unmap(pages)?;
-        self.volume.allocator.free_after_checkpoint(withdrawn);
+        self.volume.allocator.free_withdrawn(withdrawn);
         Ok(Seen::Block(block))
     }
 

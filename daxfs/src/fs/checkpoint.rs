@@ -129,6 +129,7 @@ impl Checkpointer {
             });
         }
         let cut = collect(volume);
+        let _under_way = UnderWay(volume);
         if cut.is_empty() && stored.is_current(&cut, mark) {
             return volume.sync_data();
         }
@@ -176,6 +177,15 @@ impl Checkpointer {
 
     fn state(&self) -> MutexGuard<'_, Stored> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends what [`collect`] begins, however the checkpoint comes to its end.
+struct UnderWay<'volume>(&'volume Volume);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.allocator.end_checkpoint();
     }
 }
 

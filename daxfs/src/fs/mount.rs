@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use daxfs_pmem::{Device, DeviceAccess, HUGE_PAGE_BYTES};
+use daxfs_pmem::{Device, DeviceAccess, HUGE_PAGE_BYTES, Persistence};
 
 use super::checkpoint::Stored;
 use super::options::{MountAccess, MountOptions};
@@ -68,6 +68,9 @@ pub(super) fn load(device: Arc<Device>, options: &MountOptions) -> Result<(Arc<V
     for record in &records {
         volume.replay(record)?;
     }
+    if volume.device.persistence() == Persistence::Msync {
+        volume.allocator.defer_frees();
+    }
     write_again(&volume, options)?;
     check_root(&volume)?;
     let stored = Stored {
@@ -119,7 +122,7 @@ fn allocator(device: &Device, superblock: &Superblock, space: &SpaceMap) -> Resu
     }
     for run in space.used_runs() {
         // Runs of one bitmap are apart, and within the area that was asked for.
-        let _ = allocator.mark_used(run);
+        let _ = allocator.mark_stored(run);
     }
     Ok(allocator)
 }

@@ -31,6 +31,15 @@ impl Bits {
         }
     }
 
+    /// Clears the bits of `range`.
+    pub(super) fn clear(&self, range: Range<u64>) {
+        for (word, mask) in masks(range) {
+            if let Some(bits) = self.0.get(word) {
+                bits.fetch_and(!mask, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Sets bits of one word.
     pub(super) fn set_word(&self, word: usize, mask: u64) {
         if let Some(bits) = self.0.get(word) {
@@ -117,5 +126,7 @@ mod tests {
         assert_eq!(bits.runs(4..65), [4..5, 60..65]);
         assert_eq!(bits.count(), 2 + 10 + 129);
         assert!(bits.contains(127) && !bits.contains(126) && !bits.contains(1 << 40));
+        bits.clear(62..200);
+        assert_eq!(bits.runs(0..256), [3..5, 60..62, 200..256]);
     }
 }

@@ -11,6 +11,7 @@
 //! | `small_log` | a log that fills up and begins again |
 //! | `threads` | two threads at once |
 //! | `recovery` | crashes of what happens after a crash |
+//! | `reuse` | a block that changes its owner between two checkpoints |
 //! | `choose` | random operations |
 //! | `kill` | real processes, killed |
 //! | `canaries` | mistakes that must be noticed |
@@ -24,6 +25,7 @@ mod kill;
 mod oracle;
 mod perform;
 mod recovery;
+mod reuse;
 mod small_log;
 mod snapshot;
 mod threads;

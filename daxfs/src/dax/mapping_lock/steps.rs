@@ -99,7 +99,7 @@ enum TakenOut {
 impl TakenOut {
     fn free(self, file: &MappedFile) {
         if let Self::Blocks(runs) = self {
-            file.volume.allocator.free_after_checkpoint(runs);
+            file.volume.allocator.free_withdrawn(runs);
         }
     }
 }

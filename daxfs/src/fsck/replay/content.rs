@@ -173,7 +173,23 @@ impl Model<'_, '_> {
 
     fn withdraw(&mut self, number: u64, file_blocks: Range<u64>) -> Applied {
         let range = file_blocks.clone();
-        self.change_runs(number, file_blocks, |runs| without(&runs, &range))
+        let mut gone = Vec::new();
+        self.change_runs(number, file_blocks, |runs| {
+            gone = within(&runs, &range);
+            without(&runs, &range)
+        })?;
+        self.forget_given(&gone);
+        Ok(())
+    }
+
+    /// A record took runs from a file: a later one may give their blocks away again, unless the
+    /// checkpoint uses them. (If another file shares them still, the check of owners finds it.)
+    pub(super) fn forget_given(&self, runs: &[StoredRun]) {
+        for run in runs {
+            let start = run.device_block;
+            self.given
+                .clear(start..start.saturating_add(run.len_blocks));
+        }
     }
 
     /// Gives blocks to a file, where it has a hole.
@@ -265,7 +281,11 @@ impl Model<'_, '_> {
         if direction == ShiftDirection::TowardsEnd && end > MAXIMUM_FILE_BLOCKS {
             return impossible(format!("inode {number} would be longer than a file can be"));
         }
+        let mut gone = Vec::new();
         self.change_runs(number, all, |runs| {
+            if direction == ShiftDirection::TowardsStart {
+                gone = within(&runs, &range);
+            }
             let stays = within(&runs, &(0..file_block));
             let moves = within(&runs, &(moved_from..MAXIMUM_FILE_BLOCKS));
             let moved = moves.into_iter().map(|run| StoredRun {
@@ -276,7 +296,9 @@ impl Model<'_, '_> {
                 ..run
             });
             stays.into_iter().chain(moved).collect()
-        })
+        })?;
+        self.forget_given(&gone);
+        Ok(())
     }
 
     /// Notes where the bytes go. Nothing is written: a check changes nothing.

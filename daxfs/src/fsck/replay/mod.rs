@@ -24,6 +24,7 @@ use super::items::Items;
 use super::log::{Log, Place};
 use crate::error::Error;
 use crate::format::Timestamp;
+use crate::format::geometry::MAXIMUM_FILE_BLOCKS;
 use crate::format::item::orphan::orphan_key;
 use crate::format::item::{ItemKind, Key, StoredInode};
 use crate::format::record::{Lsn, Record};
@@ -135,7 +136,7 @@ struct Model<'m, 'a> {
     redo: &'m mut Vec<RedoWrite>,
     /// Blocks that the checkpoint uses.
     used: &'m Bits,
-    /// Blocks that records gave to files.
+    /// Blocks that records gave to files, and have not taken from them since.
     given: &'m Bits,
 }
 
@@ -183,6 +184,8 @@ impl Model<'_, '_> {
 
     /// Takes an inode out, with all that it has.
     fn remove_inode(&mut self, number: u64) -> Applied {
+        let blocks = runs::load(self.items, number, &(0..MAXIMUM_FILE_BLOCKS))?;
+        self.forget_given(&blocks);
         self.items.remove_range(Key::range_of_inode(number))?;
         self.items.remove(orphan_key(number));
         Ok(())

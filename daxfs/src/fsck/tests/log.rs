@@ -3,7 +3,7 @@
 use super::builder::{Builder, EPOCH, ROOT, TIME, settled};
 use crate::format::Structure;
 use crate::format::geometry::BLOCK_BYTES;
-use crate::format::record::{Disposition, Record};
+use crate::format::record::{Disposition, Record, ShiftDirection};
 use crate::fsck::{Issue, NoProgress, Outcome, repair};
 
 fn issues(builder: Builder<'_>) -> Vec<Issue> {
@@ -181,6 +181,82 @@ fn blocks_that_the_log_gives_away_twice_are_found() {
             "{found:?}"
         );
     }
+}
+
+/// Maps block 0 of an inode.
+fn map_first(inode: u64, block: u64) -> Record {
+    Record::Map {
+        inode,
+        file_block: 0,
+        run: settled(block, 1),
+        flags: 0,
+        len_bytes: BLOCK_BYTES,
+        time: TIME,
+    }
+}
+
+/// All ways to take its only block from inode 3.
+fn ways_to_take_a_block(builder: &Builder<'_>) -> Vec<Record> {
+    vec![
+        Record::Unmap {
+            inode: 3,
+            file_blocks: 0..1,
+            time: TIME,
+        },
+        Record::SetLength {
+            inode: 3,
+            len_bytes: 0,
+            kept_blocks: 0,
+            time: TIME,
+        },
+        Record::Shift {
+            inode: 3,
+            file_block: 0,
+            len_blocks: 1,
+            direction: ShiftDirection::TowardsStart,
+            len_bytes: 0,
+            time: TIME,
+        },
+        Record::Unlink {
+            directory: ROOT,
+            position: builder.position(ROOT, "old"),
+            inode: 3,
+            time: TIME,
+            disposition: Disposition::Freed,
+        },
+    ]
+}
+
+#[test]
+fn a_block_that_the_log_gave_and_took_may_be_given_again() {
+    let ways = ways_to_take_a_block(&Builder::new(1024)).len();
+    for way in 0..ways {
+        let mut builder = Builder::new(1024);
+        let taken = ways_to_take_a_block(&builder).swap_remove(way);
+        let old = builder.create(ROOT, "old", 3);
+        let new = builder.create(ROOT, "new", 4);
+        for record in [old, new, map_first(3, 600), taken, map_first(4, 600)] {
+            builder.record(&record);
+        }
+        assert_eq!(issues(builder), [], "way {way}");
+    }
+}
+
+#[test]
+fn a_block_of_the_checkpoint_may_not_be_given_again_before_the_next() {
+    let mut builder = Builder::new(1024);
+    let file = builder.file(ROOT, "file", &[(0, 8)]);
+    builder.record(&Record::Unmap {
+        inode: file,
+        file_blocks: 0..8,
+        time: TIME,
+    });
+    let lsn = builder.record(&map_first(file, 514));
+    let found = issue(builder);
+    assert!(
+        matches!(found, Issue::RecordDoesNotApply { lsn: at, .. } if at == lsn),
+        "{found:?}"
+    );
 }
 
 #[test]

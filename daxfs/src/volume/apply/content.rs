@@ -186,7 +186,7 @@ fn withdraw(volume: &Volume, inode: &Arc<Inode>, file_blocks: Range<u64>) -> Res
 
 fn give_back(volume: &Volume, removed: &[MappedRun]) {
     let withdrawn = volume.withdraw(removed);
-    volume.allocator.free_after_checkpoint(withdrawn);
+    volume.allocator.free_withdrawn(withdrawn);
 }
 
 /// Gives the blocks that one place has to another, too; what is a hole in the one is a hole in the
