@@ -258,6 +258,11 @@ impl Log {
         Ok(())
     }
 
+    /// Whether half of the log, or more, is used or promised. Every operation asks: no latch.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.room.free_bytes() < self.ring.len_bytes() / 2
+    }
+
     /// How many bytes of the log hold records that no checkpoint has, skips included.
     pub(crate) fn used_bytes(&self) -> u64 {
         let state = self.state();

@@ -36,7 +36,7 @@ impl Room {
         }
     }
 
-    #[cfg(test)]
+    /// What was free a moment ago.
     pub(super) fn free_bytes(&self) -> u64 {
         self.free_bytes.load(Ordering::Relaxed)
     }

@@ -169,7 +169,7 @@ impl Volume {
     }
 
     fn note_log_use(&self) {
-        if self.log.used_bytes() > self.log.capacity_bytes() / 2
+        if self.log.is_half_full()
             && let Some(mounted) = self.reclaim.get().and_then(Weak::upgrade)
         {
             mounted.log_is_filling();

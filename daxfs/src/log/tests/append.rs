@@ -128,3 +128,19 @@ fn used_bytes_count_records_skips_and_releases() {
     log.release_before(log.tail());
     assert_eq!(log.used_bytes(), 0);
 }
+
+#[test]
+fn half_full_counts_what_is_used_and_what_is_promised() {
+    let medium = Medium::new(1);
+    let log = medium.log_from(0);
+    assert!(!log.is_half_full());
+    let promised = log.try_reserve(1024 + 128).unwrap();
+    assert!(log.is_half_full(), "a promise counts twice, less 64");
+    drop(promised);
+    assert!(!log.is_half_full());
+    while log.used_bytes() <= 2048 {
+        assert!(!log.is_half_full());
+        append(&log, &record_of(2, 0));
+    }
+    assert!(log.is_half_full());
+}
