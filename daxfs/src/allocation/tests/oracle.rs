@@ -164,6 +164,7 @@ fn perform(allocator: &Allocator, model: &mut Model, step: Step) -> Result<(), T
             model.cut();
             model.checkpointed(&changes)?;
             allocator.free_pending(&freed);
+            allocator.end_checkpoint();
             allocator.set_reserve(reserve_blocks);
             model.reserve_blocks = reserve_blocks;
         }
@@ -173,6 +174,7 @@ fn perform(allocator: &Allocator, model: &mut Model, step: Step) -> Result<(), T
             model.cut();
             allocator.restore_changes(changes);
             allocator.restore_pending(freed);
+            allocator.end_checkpoint();
         }
         Step::GrowReserve(more_blocks) => {
             let is_there = model.available_blocks() >= more_blocks;

@@ -75,6 +75,7 @@ fn no_block_has_two_owners_and_none_is_lost() {
                     allocator.take_pending()
                 };
                 allocator.free_pending(&freed);
+                allocator.end_checkpoint();
             }
         }
         for run in runs {
