@@ -44,9 +44,9 @@
 //!   block was not yet taken again, or the record that frees it is there. A replay comes through
 //!   the same states, so it finds the block free when the next record gives it away. (Of bytes that
 //!   a record has, to be written again, a replay forgets those for blocks that are given away.)
-//! - The same while a checkpoint is under way: it waits. The records since that checkpoint began are
-//!   replayed on top of it, and the first of them gives the block to a file: it must not have taken
-//!   the block for a node of its tree.
+//! - The same while a checkpoint is under way: it waits. The records since that checkpoint began
+//!   are replayed on top of it, and the first of them gives the block to a file: it must not have
+//!   taken the block for a node of its tree.
 //! - The same where records become durable only at the next sync (`msync`): it waits, since bytes
 //!   may get to the medium before the record does ([`Allocator::defer_frees`]).
 //!

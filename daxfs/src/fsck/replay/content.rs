@@ -252,13 +252,17 @@ impl Model<'_, '_> {
                 .for_each(|run| run.sharing = Sharing::Shared);
             [without(&runs, &from), shared.clone()].concat()
         })?;
+        let mut gone = Vec::new();
         self.change_runs(to_inode, to.clone(), |runs| {
+            gone = within(&runs, &to);
             let moved = shared.iter().map(|run| StoredRun {
                 file_block: run.file_block - from_block + to_block,
                 ..*run
             });
             without(&runs, &to).into_iter().chain(moved).collect()
-        })
+        })?;
+        self.forget_given(&gone);
+        Ok(())
     }
 
     fn shift(
