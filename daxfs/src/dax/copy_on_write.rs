@@ -42,7 +42,7 @@ pub(super) fn write(file: &OpenFile, source: Source<'_>, offset_bytes: u64) -> R
 /// first of them.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(super) fn make_own(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> Result<()> {
     let nothing = Change {
         offset_bytes: start_bytes,
