@@ -87,8 +87,13 @@ impl File {
     ) -> Result<u64> {
         to.check_writable("copy_range")?;
         let rest = self.len_bytes().saturating_sub(offset_bytes);
-        let len_bytes = len_bytes.min(rest);
+        let room = MAX_FILE_BYTES.saturating_sub(to_offset_bytes);
+        let len_bytes = len_bytes.min(rest).min(room);
         self.check_copy(offset_bytes, to, to_offset_bytes, len_bytes)?;
+        if len_bytes > 0 {
+            // Brought into the log when the file is synced or closed: it is open.
+            let _is_new = self.inode().note_read();
+        }
         let mut done = 0;
         while done < len_bytes {
             let (from_at, to_at) = (offset_bytes + done, to_offset_bytes + done);
@@ -108,11 +113,8 @@ impl File {
 
     fn check_copy(&self, from: u64, to: &File, at: u64, len_bytes: u64) -> Result<()> {
         let operation = "copy_range";
-        if len_bytes > 0
-            && at
-                .checked_add(len_bytes)
-                .is_none_or(|end| end > MAX_FILE_BYTES)
-        {
+        // As Linux does: where no file can have bytes, not even none can be copied to.
+        if at >= MAX_FILE_BYTES {
             return Err(Error::InvalidRange {
                 operation,
                 offset_bytes: at,

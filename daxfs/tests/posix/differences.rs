@@ -10,6 +10,7 @@
 //! | A directory's length | is the filesystem's affair | do not compare it |
 //! | Blocks that a file takes | as above | do not compare them |
 //! | Blocks allocated ahead are data | they are zeroed, ext4 notes the lack | [`may_seek`] |
+//! | Copies share blocks and keep holes | ext4 cannot; see [`may_seek`] | seek no more |
 //! | 64,998 subdirectories at most | ext4 goes on, uncounted | look in the library |
 //! | Times before 1901, after 2446 | ext4 cannot store them | try none |
 //! | 64 KiB of extended attributes | ext4 has one block for them | store little |
@@ -28,6 +29,6 @@ pub(crate) const OPENING_A_SPECIAL_FILE: Errno = Errno::INVAL;
 pub(crate) fn may_seek(operation: &Operation) -> bool {
     !matches!(
         operation,
-        Operation::Allocate { .. } | Operation::ZeroRange { .. }
+        Operation::Allocate { .. } | Operation::ZeroRange { .. } | Operation::CopyRange { .. }
     )
 }

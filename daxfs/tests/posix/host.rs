@@ -358,6 +358,23 @@ fn content(files: &mut Files, operation: &Operation) -> Option<Outcome> {
             let bytes = pattern(lens.iter().sum(), *byte);
             io::pwritev(file(slot)?, &pieces(&bytes, lens), *at).map(Value::Count)
         }
+        Operation::CopyRange {
+            slot,
+            at,
+            to,
+            to_at,
+            len,
+        } => {
+            let (mut at, mut to_at) = (*at, *to_at);
+            fs::copy_file_range(
+                file(slot)?,
+                Some(&mut at),
+                file(to)?,
+                Some(&mut to_at),
+                *len,
+            )
+            .map(Value::Count)
+        }
         Operation::Truncate { slot, len } => fs::ftruncate(file(slot)?, *len).map(|()| Value::Done),
         Operation::SeekData { slot, at } => seek(file(slot)?, SeekFrom::Data(*at)),
         Operation::SeekHole { slot, at } => seek(file(slot)?, SeekFrom::Hole(*at)),

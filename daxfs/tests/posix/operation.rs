@@ -190,6 +190,14 @@ pub(crate) enum Operation {
         lens: Vec<usize>,
         byte: u8,
     },
+    CopyRange {
+        slot: usize,
+        at: u64,
+        /// The slot of the file that gets the bytes.
+        to: usize,
+        to_at: u64,
+        len: usize,
+    },
     Truncate {
         slot: usize,
         len: u64,

@@ -139,12 +139,17 @@ fn content() -> impl Strategy<Value = Operation> {
         4 => (slot(), path()).prop_map(|(slot, path)| Operation::Open { slot, path }),
         2 => slot().prop_map(|slot| Operation::Close { slot }),
         24 => using(0..SLOTS, &ROOM),
+        3 => copying(0..SLOTS),
     ]
 }
 
 /// Operations on the content of two files that are open from the start.
 pub(crate) fn using_files() -> impl Strategy<Value = Operation> {
-    prop_oneof![30 => using(0..2, &ROOM), 1 => Just(Operation::Checkpoint)]
+    prop_oneof![
+        30 => using(0..2, &ROOM),
+        5 => copying(0..2),
+        1 => Just(Operation::Checkpoint),
+    ]
 }
 
 /// The same but for those after which the two see holes in different places.
@@ -175,6 +180,26 @@ fn using(slots: Range<usize>, room: &'static [Room]) -> impl Strategy<Value = Op
         1 => slot().prop_map(|slot| Operation::FileStatus { slot }),
         1 => slot().prop_map(|slot| Operation::Sync { slot }),
     ]
+}
+
+/// From one file to another or to itself: as often as not to the same place within a block.
+fn copying(slots: Range<usize>) -> impl Strategy<Value = Operation> {
+    let block = || (0..8u64).prop_map(|block| block * 4096);
+    let places = prop_oneof![
+        (block(), block()),
+        offset().prop_map(|at| (at, at)),
+        (offset(), offset()),
+    ];
+    let lens = prop_oneof![len(), Just(5 * 4096)];
+    (slots.clone(), places, slots, lens).prop_map(|(slot, (at, to_at), to, len)| {
+        Operation::CopyRange {
+            slot,
+            at,
+            to,
+            to_at,
+            len,
+        }
+    })
 }
 
 /// Where room is made or taken away: often whole blocks, as much of it demands.

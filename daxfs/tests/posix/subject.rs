@@ -173,6 +173,7 @@ impl Subject {
             | Operation::ReadVectored { slot, .. }
             | Operation::WriteVectored { slot, .. }
             | Operation::AppendVectored { slot, .. }
+            | Operation::CopyRange { slot, .. }
             | Operation::Truncate { slot, .. }
             | Operation::PunchHole { slot, .. }
             | Operation::Allocate { slot, .. }
@@ -212,6 +213,15 @@ impl Subject {
                 let bytes = pattern(lens.iter().sum(), *byte);
                 Value::Count(file.append_vectored(&pieces(&bytes, lens))? as usize)
             }
+            Operation::CopyRange {
+                at, to, to_at, len, ..
+            } => match &self.files[*to] {
+                Some(to) => {
+                    let copied = file.copy_range(*at, to, *to_at, *len as u64)?;
+                    Value::Count(copied as usize)
+                }
+                None => return Ok(None),
+            },
             Operation::Truncate { len, .. } => done(file.truncate(*len))?,
             Operation::PunchHole { at, len, .. } => done(file.punch_hole(*at, *len))?,
             Operation::Allocate {
