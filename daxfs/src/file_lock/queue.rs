@@ -97,15 +97,31 @@ impl Queue {
                 self.add_candidates(&mut candidates, candidate.request.range);
             }
         }
-        // Edges that are looked at later may still lead to who has let go. Nobody is refused for
-        // that: those whose edges move now waited for him, directly or over others, so he does not
-        // wait for them (the graph had no circle).
-        for candidate in blocked.values() {
+        self.move_edges(blocked.into_values(), table, waits, &mut told);
+        told
+    }
+
+    /// Finds those that stay blocked somebody else to wait for, or refuses them. As in Linux, only
+    /// those whose blocker went; and none waits for anybody until all have let go of theirs, so an
+    /// edge to who is not in the way any more refuses nobody.
+    fn move_edges(
+        &mut self,
+        blocked: impl Iterator<Item = Candidate>,
+        table: &Table,
+        waits: &WaitGraph,
+        told: &mut Told,
+    ) {
+        let moving: Vec<_> = blocked
+            .filter(|candidate| candidate.has_lost_blocker(table, waits))
+            .collect();
+        for wait in moving.iter().filter_map(|candidate| candidate.wait) {
+            waits.end(wait);
+        }
+        for candidate in &moving {
             if candidate.waits_for_ever(table, waits) {
-                self.end(candidate, Verdict::Deadlock, waits, &mut told);
+                self.end(candidate, Verdict::Deadlock, waits, told);
             }
         }
-        told
     }
 
     fn end(&mut self, over: &Candidate, verdict: Verdict, waits: &WaitGraph, told: &mut Told) {
@@ -141,7 +157,13 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether a request that is blocked would wait for ever. Else its edge is right again.
+    /// Whether who was noted as in the way of this request is not any more.
+    fn has_lost_blocker(&self, table: &Table, waits: &WaitGraph) -> bool {
+        let blocker = self.wait.and_then(|wait| waits.blocker(wait));
+        blocker.is_some_and(|owner| !table.is_in_the_way(owner, &self.request))
+    }
+
+    /// Whether a request that has no edge would wait for ever. Else it has one now.
     fn waits_for_ever(&self, table: &Table, waits: &WaitGraph) -> bool {
         let (Some(wait), Some(conflict)) = (self.wait, table.first_conflict(&self.request)) else {
             return false;

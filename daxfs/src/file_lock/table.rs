@@ -52,10 +52,7 @@ impl Table {
     /// The first lock that is in a request's way, in Linux's order: those who have had locks for
     /// longest come first, and of one owner's the one with the lowest bytes.
     pub(super) fn first_conflict(&self, request: &Request) -> Option<Conflict> {
-        let conflicts = self.overlapping(request.range).filter(|(_, lock, _)| {
-            lock.owner != request.owner && lock.kind.conflicts_with(request.kind)
-        });
-        let first = conflicts.min_by_key(|(_, lock, range)| {
+        let first = self.conflicts(request).min_by_key(|(_, lock, range)| {
             let arrival = self.owners.get(&lock.owner).map(|holding| holding.arrival);
             (arrival, range.first())
         });
@@ -64,6 +61,12 @@ impl Table {
             kind: lock.kind,
             range,
         })
+    }
+
+    /// Whether a lock of this owner is in a request's way.
+    pub(super) fn is_in_the_way(&self, owner: Owner, request: &Request) -> bool {
+        let mut conflicts = self.conflicts(request);
+        conflicts.any(|(_, lock, _)| lock.owner == owner)
     }
 
     /// Gives the owner this lock in place of what it has on these bytes. It must conflict with
@@ -115,6 +118,12 @@ impl Table {
     fn near(&self, owner: Owner, range: LockRange) -> Vec<(IntervalKey, Lock, LockRange)> {
         let near = self.overlapping(range.with_neighbours());
         near.filter(|(_, lock, _)| lock.owner == owner).collect()
+    }
+
+    fn conflicts(&self, request: &Request) -> impl Iterator<Item = (IntervalKey, Lock, LockRange)> {
+        let Request { owner, kind, range } = *request;
+        self.overlapping(range)
+            .filter(move |(_, lock, _)| lock.owner != owner && lock.kind.conflicts_with(kind))
     }
 
     fn overlapping(

@@ -60,6 +60,11 @@ impl WaitGraph {
         Ok(Some(wait))
     }
 
+    /// Whom a wait is for.
+    pub(super) fn blocker(&self, wait: Wait) -> Option<Owner> {
+        self.latch().blocked_by.get(&wait).copied()
+    }
+
     /// Notes that a wait goes on, for `blocker` now.
     pub(super) fn continue_behind(&self, wait: Wait, blocker: Owner) -> Result<(), WouldDeadlock> {
         let mut edges = self.latch();

@@ -251,6 +251,36 @@ fn a_circle_that_something_else_hid_is_refused_when_that_goes() {
     });
 }
 
+/// When B let go, its own wait was looked at again, and C came first. C's edge still led to B: a
+/// circle that was not there, and B was refused (EDEADLK). Random schedules (`oracle`) found it.
+#[test]
+fn a_wait_for_who_has_just_let_go_refuses_nobody() {
+    let [file] = files();
+    file.hold(C, SHARED, 0, 0);
+    file.hold(B, SHARED, 0, 0);
+    file.hold(A, SHARED, 0, 1);
+    // Without threads: whoever waits by mistake would be waited for.
+    let begin = |request| {
+        let mut state = file.latch();
+        let conflict = state.table.first_conflict(&request).unwrap();
+        file.enqueue(&mut state, &request, &conflict).unwrap().1
+    };
+    let news = |ticket: &Ticket| ticket.wait(Some(Instant::now()));
+    let granted = WokenBy::Verdict(Verdict::Granted);
+    let b = begin(request(B, EXCLUSIVE, 1, 1));
+    // Both A and B are in C's way, B for longer.
+    let c = begin(request(C, EXCLUSIVE, 0, 0));
+    // From here on C is in B's way, too, and comes before A.
+    file.hold(C, SHARED, 1, 1);
+    file.release(B);
+    assert_eq!([news(&b), news(&c)], [WokenBy::Deadline; 2]);
+    file.release(A);
+    assert_eq!([news(&b), news(&c)], [WokenBy::Deadline, granted]);
+    file.release(C);
+    assert_eq!(news(&b), granted);
+    assert!(file.waits.is_empty());
+}
+
 #[test]
 fn waits_of_descriptions_are_left_alone() {
     let [file] = files();
