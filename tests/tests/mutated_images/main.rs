@@ -205,6 +205,11 @@ fn the_golden_image_is_clean_and_mounts() {
     let mut bytes = [0; 3];
     file.read_at(&mut bytes, 5000).expect("a read");
     assert_eq!(bytes, [3; 3]);
+    let clone = fs.open("/another clone").expect("a file");
+    assert!(clone.extents().iter().any(|extent| extent.is_shared));
+    clone.read_at(&mut bytes, 30_000).expect("a read");
+    assert_eq!(bytes, [3; 3]);
+    drop(clone);
     // The very same when nothing is changed: the changes are what is tested.
     let mut same = golden.clone();
     mutate::seal(&mut same);
@@ -236,12 +241,22 @@ fn a_new_golden_image_can_be_made() {
     for part in 0..20 {
         large.write_at(&[1; 10], part * 9000).expect("a write");
     }
+    let clone = |path| {
+        let clone = fs.create(path).expect("a file");
+        large.clone_range(0, 0, &clone, 0).expect("a clone");
+        clone
+    };
+    let older = clone("/a clone");
+    older.write_at(&[2; 10], 20_000).expect("a write");
     fs.checkpoint().expect("a checkpoint");
+    let younger = clone("/another clone");
+    younger.write_at(&[3; 10], 30_000).expect("a write");
     fill(60, 70);
     set_acl(&fs, "/link", "system.posix_acl_access");
     fs.rename("/directory/file 2", "/moved").expect("a rename");
     fs.remove_file("/directory/file 4").expect("a removal");
     large.truncate(50_000).expect("a shorter file");
+    older.punch_hole(0, 40_000).expect("a hole");
     // As a crash leaves it: with a log.
     let mut image = vec![0; golden::IMAGE_BYTES];
     device.read(0, &mut image).expect("within the device");
