@@ -6,6 +6,7 @@
 //! | `reservation` | [`Reservation`]: room that was promised |
 //! | `state` | what the latch protects |
 //! | `buffered` | records that wait for a sync (`msync`) |
+//! | `rounds` | who does a sync for whom (`msync`) |
 //! | `replay` | [`replay()`]: reading the log back |
 //!
 //! # Why
@@ -90,6 +91,18 @@
 //! before that tail refer to; only then are they stored in the ring; then the ring is synced. A
 //! crash in the middle tears the batch, and what is left of it up to the first gap is a prefix.
 //!
+//! These steps are a *round*, and whoever asks for a sync while one runs shares the next: two
+//! rounds for any number of threads (see `rounds`, which also says why nobody is served too early).
+//!
+//! ```text
+//!   begin --> read the tail --> sync all data --> store records --> sync them --> end
+//!     ^                                                                            |
+//!     | written before: the data and records of whoever this round serves          +--> served
+//! ```
+//!
+//! All data is synced, whatever was written since the last round: the kernel knows the dirty pages
+//! and looks at no others. A note of our own would have to know of stores through mappings, too.
+//!
 //! # Invariants
 //! 1. Within an epoch at most one record is ever stored at an lsn.
 //! 2. What is stored lies between `first` and `first + L`: a live record is never overwritten.
@@ -101,15 +114,16 @@
 //! 6. `first` passes a record when a checkpoint that has it is durable in both superblocks (whoever
 //!    makes checkpoints sees to it, before [`Log::release_before`]).
 //! 7. Free, held and used bytes together are at most `L`.
-//! 8. After the first error nothing is acknowledged.
+//! 8. After the first error nothing is acknowledged, not even to whom a round served before.
 //! 9. With `msync`, what is stored in the ring was appended before a sync of all data began that
 //!    has ended ([`Durable`](daxfs_pmem::Durable) proves it to `Buffered::write`).
 //!
 //! # Locking
 //! `state`, a latch: held by an append up to and with its fence; nothing is taken inside it.
-//! `syncing`: one sync at a time; taken before `state`. Both are `std`'s, since page faults append
-//! from a signal handler. No user memory is touched inside either, and an append of the records of
-//! a page fault allocates nothing on hardware.
+//! `rounds`: one sync at a time; who does it holds no lock between its steps, and who waits for it
+//! holds none of the log's. All are `std`'s, since page faults append from a signal handler. No
+//! user memory is touched inside any, and an append of the records of a page fault allocates
+//! nothing on hardware.
 //!
 //! The count of free bytes is an atomic: giving releases, taking acquires. All else is ordered by
 //! the latch.
@@ -126,6 +140,7 @@ mod buffered;
 mod replay;
 mod reservation;
 mod ring;
+mod rounds;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -136,6 +151,7 @@ pub(crate) use ring::LogRegion;
 
 use reservation::Room;
 use ring::Ring;
+use rounds::Rounds;
 use state::{Place, State};
 
 /// The log of a filesystem that is mounted for writing.
@@ -145,7 +161,7 @@ pub(crate) struct Log {
     epoch: u64,
     room: Room,
     state: Mutex<State>,
-    syncing: Mutex<()>,
+    rounds: Rounds,
 }
 
 impl Log {
@@ -173,7 +189,7 @@ impl Log {
             epoch,
             room: Room::new(ring.len_bytes().saturating_sub(used_bytes)),
             state: Mutex::new(State::new(first_lsn, tail_lsn)),
-            syncing: Mutex::new(()),
+            rounds: Rounds::default(),
         }
     }
 
@@ -237,25 +253,16 @@ impl Log {
 
     /// Makes every record that was appended before the call durable. With `msync` it syncs the
     /// whole device first, so that whatever the records refer to comes before them; elsewhere there
-    /// is nothing to do, since each append has done it.
+    /// is nothing to do, since each append has done it. Whoever comes while another thread does
+    /// that waits, and shares the next time with all who came meanwhile.
     ///
     /// # Errors
     /// [`Error::LogFailed`] when the device failed, now or earlier.
     pub(crate) fn sync(&self) -> Result<()> {
-        if self.device.persistence() != Persistence::Msync {
-            return self.state().check_working();
+        if self.device.persistence() == Persistence::Msync {
+            self.rounds.join(|| self.sync_round())?;
         }
-        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = {
-            let state = self.state();
-            state.check_working()?;
-            state.tail
-        };
-        let synced = self.sync_up_to(until);
-        let mut state = self.state();
-        synced.map_err(|error| state.fail(error))?;
-        state.synced(until);
-        Ok(())
+        self.state().check_working()
     }
 
     /// Whether half of the log, or more, is used or promised. Every operation asks: no latch.
@@ -294,6 +301,20 @@ impl Log {
             in_flight = in_flight.and(skip);
         }
         device.settle(in_flight)
+    }
+
+    /// Makes durable whatever was written and appended before it began. One at a time.
+    fn sync_round(&self) -> Result<()> {
+        let until = {
+            let state = self.state();
+            state.check_working()?;
+            state.tail
+        };
+        let synced = self.sync_up_to(until);
+        let mut state = self.state();
+        synced.map_err(|error| state.fail(error))?;
+        state.synced(until);
+        Ok(())
     }
 
     /// Data, then records, each durable before the next begins.

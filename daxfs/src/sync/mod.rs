@@ -5,11 +5,11 @@
 //! | `modelled` | the same inside a loom model |
 //! | this file | the standard library's; what only models need |
 //!
-//! Everything in `dax`, `radix` and `inode::block_map` that two threads change is named from here,
-//! so that a model explores the code that runs in production. What lies below (free space, the
-//! inode and its latches, the gate, the device) is the standard library's in models too: no thread
-//! changes anything of this list while it holds one of those, and no model closes the gate, so that
-//! loom has nothing to choose there.
+//! Everything in `dax`, `radix`, `inode::block_map` and `log::rounds` that two threads change is
+//! named from here, so that a model explores the code that runs in production. What lies below
+//! (free space, the inode and its latches, the rest of the log, the gate, the device) is the
+//! standard library's in models too: no thread changes anything of this list while it holds one of
+//! those, and no model closes the gate, so that loom has nothing to choose there.
 //!
 //! Models are small: under `cfg(loom)` a segment has 4 pages instead of 512, a node of a radix tree
 //! 2 slots instead of 64, all entries share one wait queue. These are sizes of tables: no line of
