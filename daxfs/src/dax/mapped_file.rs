@@ -236,7 +236,7 @@ impl MappedFile {
     /// Blocks for `file_block..`, at most `max_blocks`, not yet filled.
     ///
     /// # Errors
-    /// [`Error::NoSpace`](crate::Error::NoSpace), for the blocks or for the metadata that names them.
+    /// [`NoSpace`](crate::Error::NoSpace), for the blocks or for the metadata that names them.
     pub(crate) fn allocate(
         &self,
         file_block: u64,
