@@ -141,12 +141,13 @@ impl Group {
         });
     }
 
-    /// Published positions become held again; those stored stay so, and are handed to `stored`.
+    /// Published positions become held again; those stored stay so, and are handed to `stored`. So
+    /// are those that are free, which only a damaged image has in a file: the checkpoint finds out.
     pub(super) fn withdraw(&mut self, positions: Positions, mut stored: impl FnMut(Positions)) {
         for_each_word(positions.clone(), |word, mask| {
             self.owned[word] &= !(mask & self.fresh[word]);
         });
-        runs(positions, |word| self.owned[word], &mut stored);
+        runs(positions, |word| !self.fresh[word], &mut stored);
     }
 
     /// Held positions become free; others stay what they are, and are handed to `others`. Returns
