@@ -372,9 +372,10 @@ impl MappedFile {
         Ok(())
     }
 
-    /// Puts what was seen into the faulting page table, where `before` was the entry until now. If
-    /// that stood for something else, every window loses it first: nobody may store through one
-    /// what another does not show.
+    /// Puts what was seen into the faulting page table, where `before` was the entry until now. A
+    /// block that takes the place of a hole, or of another block, first takes that out of every
+    /// window: nobody may store through one what another does not show. (A hole does not: whoever
+    /// makes one invalidates. It would hide what `none` does wrong.)
     pub(crate) fn map(&self, request: &Request<'_>, seen: Seen, before: Entry) -> Result<(), Stop> {
         let (fault, mut pages) = (request.fault, request.pages());
         if seen == Seen::Hole && self.volume.makes(Mistake::LargeOverSmall) {
@@ -386,7 +387,8 @@ impl MappedFile {
             Seen::Shared(block) => (Some(block), Protection::ReadOnly),
         };
         let stood_for_something = before.is_zero() || before.device_block().is_some();
-        if stood_for_something && before.device_block_of(pages.start) != block {
+        let is_other = before.device_block_of(pages.start) != block;
+        if block.is_some() && stood_for_something && is_other {
             self.windows.unmap(pages.clone())?;
         }
         let frame = block.map_or(Frame::Zero, |block| Frame::Device {
