@@ -101,8 +101,8 @@ impl BlockMap {
         let Some(segment) = self.segments.get(file_block / SEGMENT_BLOCKS) else {
             return Found::Hole { len_blocks: limit };
         };
-        let len_blocks = segment.len_at(position, limit);
-        match segment.word_at(position).run(len_blocks) {
+        let (word, len_blocks) = segment.look(position, limit);
+        match word.run(len_blocks) {
             Some(mapped) => Found::Mapped(mapped),
             None => Found::Hole { len_blocks },
         }

@@ -71,11 +71,11 @@ impl Word {
 
 impl Segment {
     /// Whether all of it is one run, or nothing: then one look says everything.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.blocks.get().is_none()
     }
 
-    pub(super) fn word_at(&self, position: u64) -> Word {
+    fn word_at(&self, position: u64) -> Word {
         // Acquire: pairs with the release stores in `insert` and `replace` (Invariant 2); without
         // it a reader could copy from a block before it sees what the block was initialised with.
         if let Some(blocks) = self.blocks.get() {
@@ -181,22 +181,25 @@ impl Segment {
     pub(super) fn for_each_run(&self, mut visit: impl FnMut(u64, MappedRun)) {
         let mut position = 0;
         while position < SEGMENT_BLOCKS {
-            let len = self.len_at(position, SEGMENT_BLOCKS - position);
-            if let Some(run) = self.word_at(position).run(len) {
+            let (word, len) = self.look(position, SEGMENT_BLOCKS - position);
+            if let Some(run) = word.run(len) {
                 visit(position, run);
             }
             position += len;
         }
     }
 
-    /// How far the run or hole at `position` goes on, up to `limit` blocks.
-    pub(super) fn len_at(&self, position: u64, limit: u64) -> u64 {
-        if self.is_whole() {
-            return limit;
-        }
+    /// What there is at `position`, and how far it goes on, up to `limit` blocks. Others may change
+    /// the segment meanwhile: the word is read once, and is what all that follows is compared with.
+    pub(super) fn look(&self, position: u64, limit: u64) -> (Word, u64) {
         let first = self.word_at(position);
+        // A segment that is whole now was so when the word was read.
+        if self.is_whole() {
+            return (first, limit);
+        }
         let goes_on = |len: &u64| self.word_at(position + len) == first.plus(*len);
-        (1..limit).take_while(goes_on).count() as u64 + 1
+        let more = (1..limit).take_while(goes_on).count() as u64;
+        (first, 1 + more)
     }
 }
 
