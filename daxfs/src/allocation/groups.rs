@@ -321,15 +321,19 @@ fn run_of(group: usize, positions: Positions) -> Run {
 
 /// The parts of a run, group by group.
 fn parts(run: Run) -> impl Iterator<Item = (usize, Positions)> {
+    pieces(run).map(|piece| {
+        let start = piece.block % GROUP_BLOCKS;
+        let positions = start as usize..(start + piece.len_blocks) as usize;
+        (group_of(piece.block), positions)
+    })
+}
+
+/// The same, as runs.
+pub(super) fn pieces(run: Run) -> impl Iterator<Item = Run> {
     let mut rest = run;
     std::iter::from_fn(move || {
-        if rest.len_blocks == 0 {
-            return None;
-        }
-        let group = group_of(rest.block);
-        let start = rest.block % GROUP_BLOCKS;
-        let (part, after) = rest.split_at(GROUP_BLOCKS - start);
+        let (piece, after) = rest.split_at(GROUP_BLOCKS - rest.block % GROUP_BLOCKS);
         rest = after;
-        Some((group, start as usize..(start + part.len_blocks) as usize))
+        (piece.len_blocks > 0).then_some(piece)
     })
 }

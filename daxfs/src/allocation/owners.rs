@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::GROUP_BLOCKS;
+use super::groups::pieces;
+use super::{GROUP_BLOCKS, push_joined};
 use crate::run::Run;
 
 /// How many places one has less than is counted by an absence.
@@ -114,10 +115,7 @@ impl Owners {
                     state.put(part, owners - 1);
                     continue;
                 }
-                match free.last_mut() {
-                    Some(last) if last.end() == part.block => last.len_blocks += part.len_blocks,
-                    _ => free.push(part),
-                }
+                push_joined(&mut free, part);
             }
         }
         free
@@ -243,19 +241,6 @@ impl State {
             })
             .collect()
     }
-}
-
-/// The parts of a run within each aligned 2 MiB.
-fn pieces(run: Run) -> impl Iterator<Item = Run> {
-    let mut rest = run;
-    std::iter::from_fn(move || {
-        let len = rest
-            .len_blocks
-            .min(GROUP_BLOCKS - rest.block % GROUP_BLOCKS);
-        let (piece, after) = rest.split_at(len);
-        rest = after;
-        (len > 0).then_some(piece)
-    })
 }
 
 #[cfg(test)]

@@ -32,7 +32,6 @@ use std::ops::Range;
 use daxfs_pmem::{InFlight, Persistence};
 
 use super::buffers::Source;
-use super::entry_tree::Removal;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled, Prepared};
 use super::sharing::Marker;
@@ -273,8 +272,6 @@ fn publish(file: &OpenFile, filled: Vec<(u64, Filled<'_>)>, end_bytes: u64) -> R
     let end = last.map_or(first, |(at, fresh)| at + fresh.run().len_blocks);
     file.mapping_lock.change(mapped, first..end, || {
         let withdrawn = mapped.replace_all(filled, end_bytes)?;
-        mapped.invalidate(first..end, Removal::All)?;
-        mapped.volume.allocator.free_withdrawn(withdrawn);
-        Ok(())
+        mapped.give_up(first..end, withdrawn)
     })
 }

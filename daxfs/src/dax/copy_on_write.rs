@@ -16,7 +16,6 @@
 //! the mapping lock exclusive.
 
 use super::buffers::Source;
-use super::entry_tree::Removal;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled};
 use super::sharing::REPLACE_LOG_BYTES;
@@ -158,8 +157,7 @@ fn replace(file: &OpenFile, file_block: u64, copy: &mut Filled<'_>) -> Result<Re
             return Ok(Replaced::LookAgain);
         };
         drop(transaction);
-        mapped.invalidate(pages, Removal::All)?;
-        mapped.volume.allocator.free_withdrawn(withdrawn);
+        mapped.give_up(pages, withdrawn)?;
         Ok(Replaced::Yes)
     })
 }

@@ -20,7 +20,6 @@
 
 use std::ops::Range;
 
-use super::entry_tree::Removal;
 use super::io::range_end;
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
@@ -224,9 +223,7 @@ impl CloneRange<'_> {
         }
         self.to.mapping_lock.change(target, to.clone(), || {
             let withdrawn = self.publish(from, to.clone())?;
-            target.invalidate(to, Removal::All)?;
-            target.volume.allocator.free_withdrawn(withdrawn);
-            Ok(())
+            target.give_up(to, withdrawn)
         })
     }
 

@@ -34,6 +34,7 @@
 use std::ops::Range;
 
 use super::entry::Size;
+use super::entry_tree::Removal;
 use super::fault::{Request, Seen, Stop};
 use super::mapped_file::MappedFile;
 use super::prepared::{Content, Filled};
@@ -200,22 +201,8 @@ impl MappedFile {
         if self.shared_run(file_block, run.len_blocks) != Some(source) {
             return Ok(None);
         }
-        let given_up = self.blocks.replace(file_block, MappedRun::exclusive(run));
-        // What the block map has is no longer the preparer's to give back.
-        let settled = copy.take_first(run.len_blocks);
-        self.volume.allocator.note_published(run);
-        let withdrawn = self.volume.withdraw(&given_up);
-        self.volume.mark_changed(transaction, &self.inode);
-        let time = now();
-        transaction.log(&Record::Replace {
-            inode: self.inode.number(),
-            file_block,
-            runs: vec![settled],
-            len_bytes: 0,
-            time,
-        })?;
-        self.inode.touch(time);
-        Ok(Some(withdrawn))
+        self.put_in_place(transaction, [(file_block, copy)], 0)
+            .map(Some)
     }
 
     /// Puts blocks in the place of whatever is there, all in one record, which makes the file
@@ -225,24 +212,37 @@ impl MappedFile {
     /// As [`MappedFile::replace`].
     pub(super) fn replace_all(
         &self,
-        filled: Vec<(u64, Filled<'_>)>,
+        mut filled: Vec<(u64, Filled<'_>)>,
         len_bytes: u64,
     ) -> Result<Vec<Run>> {
-        let Some(&(file_block, _)) = filled.first() else {
-            return Ok(Vec::new());
-        };
         let log_bytes = REPLACE_LOG_BYTES + filled.len() as u64 * RUN_LOG_BYTES;
         let mut transaction = self.volume.begin(log_bytes)?;
         let _order = self.order();
-        let (mut runs, mut given_up) = (Vec::with_capacity(filled.len()), Vec::new());
-        for (at, mut fresh) in filled {
+        let filled = filled.iter_mut().map(|(at, fresh)| (*at, fresh));
+        self.put_in_place(&mut transaction, filled, len_bytes)
+    }
+
+    /// What both have in common. The caller keeps the order: see [`MappedFile::order`].
+    fn put_in_place<'fresh, 'file: 'fresh>(
+        &self,
+        transaction: &mut Transaction<'_>,
+        filled: impl IntoIterator<Item = (u64, &'fresh mut Filled<'file>)>,
+        len_bytes: u64,
+    ) -> Result<Vec<Run>> {
+        let mut filled = filled.into_iter().peekable();
+        let Some(&(file_block, _)) = filled.peek() else {
+            return Ok(Vec::new());
+        };
+        let (mut runs, mut given_up) = (Vec::new(), Vec::new());
+        for (at, fresh) in filled {
             let run = fresh.run();
             given_up.extend(self.blocks.replace(at, MappedRun::exclusive(run)));
+            // What the block map has is no longer the preparer's to give back.
             runs.push(fresh.take_first(run.len_blocks));
             self.volume.allocator.note_published(run);
         }
         let withdrawn = self.volume.withdraw(&given_up);
-        self.volume.mark_changed(&transaction, &self.inode);
+        self.volume.mark_changed(transaction, &self.inode);
         let time = now();
         transaction.log(&Record::Replace {
             inode: self.inode.number(),
@@ -254,6 +254,15 @@ impl MappedFile {
         self.inode.touch(time);
         self.inode.extend_len_bytes(len_bytes);
         Ok(withdrawn)
+    }
+
+    // ---- Step: give up ------------------------------------------------------------------------
+
+    /// Takes what was replaced in `pages` from every mapping, and then frees what no place has.
+    pub(super) fn give_up(&self, pages: Range<u64>, withdrawn: Vec<Run>) -> Result<()> {
+        self.invalidate(pages, Removal::All)?;
+        self.volume.allocator.free_withdrawn(withdrawn);
+        Ok(())
     }
 
     // ---- Step: protect ------------------------------------------------------------------------
