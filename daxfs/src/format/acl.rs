@@ -72,7 +72,7 @@ struct Entry {
 pub(crate) enum AclProblem {
     /// It is of a version that nobody knows.
     Version,
-    /// It is cut, or has entries for whom there are none.
+    /// It is cut, or has entries of no kind that there is, or that name nobody.
     Malformed,
     /// Somebody is missing, or in the wrong place, or may do what there is not.
     Incomplete,
@@ -132,9 +132,7 @@ impl Acl {
 
     /// Whether everybody is there who must be, in order, and each entry can be.
     fn is_complete(&self) -> bool {
-        let is_valid = |entry: &Entry| {
-            entry.permissions <= ALL_PERMISSIONS && !(entry.tag.is_named() && entry.id == NOBODY)
-        };
+        let is_valid = |entry: &Entry| entry.permissions <= ALL_PERMISSIONS;
         let tags: Vec<Tag> = self.entries.iter().map(|entry| entry.tag).collect();
         let count = |tag| tags.iter().filter(|other| **other == tag).count();
         let names_somebody = tags.iter().any(|tag| tag.is_named());
@@ -226,14 +224,15 @@ fn decode_entry(bytes: &[u8; ENTRY_LEN]) -> Option<Entry> {
     let [tag_0, tag_1, permissions_0, permissions_1, id @ ..] = *bytes;
     let number = u16::from_le_bytes([tag_0, tag_1]);
     let tag = Tag::ALL.into_iter().find(|tag| *tag as u16 == number)?;
+    // What it says of those without names is nothing.
+    let id = match tag.is_named() {
+        true => Some(u32::from_le_bytes(id)).filter(|id| *id != NOBODY)?,
+        false => NOBODY,
+    };
     Some(Entry {
         tag,
         permissions: u16::from_le_bytes([permissions_0, permissions_1]),
-        // What it says of those without names is nothing.
-        id: match tag.is_named() {
-            true => u32::from_le_bytes(id),
-            false => NOBODY,
-        },
+        id,
     })
 }
 

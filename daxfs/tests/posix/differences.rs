@@ -16,6 +16,7 @@
 //! | 64 KiB of extended attributes | ext4 has one block for them | store little |
 //! | Access control lists stop nobody | there are no users | be root |
 //! | Circles of waits for file locks | found at any length, Linux looks ten steps far | compare no waits |
+//! | A refused collapse or insert changes nothing | ext4 of late sets the times first | [`refused_but_timed`] |
 //! | Set-ID bits of a file that is written | root keeps them | be root |
 
 use rustix::io::Errno;
@@ -31,4 +32,14 @@ pub(crate) fn may_seek(operation: &Operation) -> bool {
         operation,
         Operation::Allocate { .. } | Operation::ZeroRange { .. } | Operation::CopyRange { .. }
     )
+}
+
+/// The slot of the file whose times the kernel may have set though it refused `operation`.
+///
+/// Linux 6.16 and later note the modification before they look at what they were asked for.
+pub(crate) fn refused_but_timed(operation: &Operation) -> Option<usize> {
+    match operation {
+        Operation::CollapseRange { slot, .. } | Operation::InsertRange { slot, .. } => Some(*slot),
+        _ => None,
+    }
 }

@@ -1,8 +1,8 @@
 //! The same operation on both, and whether the same comes of it.
 
-use crate::differences::may_seek;
+use crate::differences::{may_seek, refused_but_timed};
 use crate::host::Host;
-use crate::operation::{Operation, Outcome, SLOTS, Stop, System, Value};
+use crate::operation::{Operation, Outcome, SLOTS, Status, Stop, System, Value};
 use crate::snapshot;
 use crate::subject::Subject;
 
@@ -51,7 +51,23 @@ impl Pair {
         if matches!(operation, Operation::Stop(_)) {
             self.compare_all("after the stop");
         }
+        if of_subject.is_err()
+            && let Some(slot) = refused_but_timed(operation)
+        {
+            self.touch(slot);
+        }
         of_subject
+    }
+
+    /// Makes the times of the file in `slot` those of now, on both.
+    fn touch(&mut self, slot: usize) {
+        if let Ok(Value::Status(Status {
+            len_bytes: Some(len),
+            ..
+        })) = self.host.apply(&Operation::FileStatus { slot })
+        {
+            let _same = self.apply(&Operation::Truncate { slot, len });
+        }
     }
 
     /// Compares all that there is, and once more as the next mount finds it, after a crash and

@@ -227,6 +227,8 @@ fn lists_that_are_none_are_refused() {
     // Whose it is comes before what it says, and after its form.
     let without_mask = three(&[(GROUP, 7, 5), (OTHERS, 7, NOBODY)]);
     fail(&mut pair, &set("/a", DEFAULT, without_mask), Errno::ACCESS);
+    let of_nobody = three(&[(USER, 7, NOBODY)]);
+    fail(&mut pair, &set("/a", DEFAULT, of_nobody), Errno::INVAL);
     fail(&mut pair, &set("/a", DEFAULT, vec![1]), Errno::INVAL);
     succeed(
         &mut pair,
