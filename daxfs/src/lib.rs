@@ -34,7 +34,7 @@ pub use daxfs_pmem::{
 pub use error::{AttributeProblem, Error, LockRangeProblem, LockWaitEnd, Result};
 pub use file_lock::{HeldLock, LockCancellation, LockKind, LockOwner, LockRange};
 pub use fs::{
-    Checkpoints, CreateOptions, DirectoryEntry, ExistingImage, ExtentInfo, File, FileKind,
-    Filesystem, FormatOptions, LogSpace, Metadata, MountAccess, MountOptions, RenameMode,
+    Checkpoints, CreateOptions, DataChecksums, DirectoryEntry, ExistingImage, ExtentInfo, File,
+    FileKind, Filesystem, FormatOptions, LogSpace, Metadata, MountAccess, MountOptions, RenameMode,
     SetAttributes, SetMode, Space, SpecialFile,
 };

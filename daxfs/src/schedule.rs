@@ -4,7 +4,7 @@
 //! [`Schedule`] given at mount is told when a thread reaches each [`Point`] and may hold it there
 //! until another thread has reached another. It is also how a tracer can watch what the designs
 //! do. Without one, a point costs a branch, and there is none on a path that neither faults nor
-//! allocates.
+//! allocates nor compares checksums.
 //!
 //! Touches nothing and takes no locks. A schedule is called with the design's locks held: it must
 //! not use the filesystem, and a page fault calls it from a signal handler.
@@ -29,6 +29,10 @@ pub enum Point {
     /// A write, truncate or punch has invalidated the mapping entries and page tables of its
     /// range.
     Invalidated,
+    /// A read knows the checksum of a block, and has not looked at the block yet.
+    ChecksumSeen,
+    /// A file whose last handle has gone is about to be summed up, from this page on.
+    SummingUp,
     /// The thread is about to wait for a lock of the mapping design that another thread holds.
     LockWait,
 }
@@ -55,6 +59,9 @@ pub enum Mistake {
     /// commit fb26a1cbed8c, 2017): when the log is full, it holds what others inside transactions
     /// wait for, and waits for them to come to an end. Claim C10 of the thread.
     EntryBeforeTransaction,
+    /// Blocks change in place and the medium keeps their checksums: after a crash files that are
+    /// right would be taken for damaged.
+    ChecksumsStay,
 }
 
 /// Told of each [`Point`] that a thread reaches.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use daxfs::fsck::{self, NoProgress};
 use daxfs::{
-    Device, Filesystem, FormatOptions, MappingLock, MountAccess, MountOptions, PersistenceChoice,
+    DataChecksums, Device, Filesystem, FormatOptions, MappingLock, MountAccess, MountOptions,
+    PersistenceChoice,
 };
 
 /// An empty device of memory.
@@ -25,8 +26,21 @@ pub fn memory_device(len_bytes: u64) -> Arc<Device> {
 /// When the device is too small for one.
 #[must_use]
 pub fn formatted(len_bytes: u64) -> Arc<Device> {
+    formatted_with(len_bytes, DataChecksums::Off)
+}
+
+/// The same, which keeps checksums of data or does not.
+///
+/// # Panics
+/// As [`formatted`].
+#[must_use]
+pub fn formatted_with(len_bytes: u64, data_checksums: DataChecksums) -> Arc<Device> {
     let device = memory_device(len_bytes);
-    Filesystem::format(&device, &FormatOptions::default()).expect("an empty filesystem");
+    let options = FormatOptions {
+        data_checksums,
+        ..FormatOptions::default()
+    };
+    Filesystem::format(&device, &options).expect("an empty filesystem");
     device
 }
 

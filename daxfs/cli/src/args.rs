@@ -64,6 +64,9 @@ pub(crate) struct MkfsArgs {
     /// A name to store in the image, at most 64 bytes
     #[arg(long, default_value = "")]
     pub(crate) label: String,
+    /// Keep checksums of what files hold, so that reading what decayed is an error
+    #[arg(long)]
+    pub(crate) data_checksums: bool,
     /// Replace the file, and whatever it holds, if it exists
     #[arg(long)]
     pub(crate) force: bool,

@@ -132,6 +132,7 @@ impl Progress for Bar {
             Stage::Tree => "metadata tree",
             Stage::Items => "inodes and their contents",
             Stage::SharedBlocks => "blocks with several owners",
+            Stage::Data => "checksums of data",
             Stage::Namespace => "links and paths",
             Stage::Salvage => "lost metadata",
             Stage::Write => "writing metadata",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context, Result, bail};
-use daxfs::{Device, Filesystem, FormatOptions, PersistenceChoice};
+use daxfs::{DataChecksums, Device, Filesystem, FormatOptions, PersistenceChoice};
 
 use crate::args::MkfsArgs;
 use crate::exit::Outcome;
@@ -38,6 +38,10 @@ fn make(path: &Path, args: &MkfsArgs) -> Result<()> {
         .with_context(name)?;
     let options = FormatOptions {
         label: args.label.clone(),
+        data_checksums: match args.data_checksums {
+            true => DataChecksums::On,
+            false => DataChecksums::Off,
+        },
         ..FormatOptions::default()
     };
     let formatted = Filesystem::format(&device, &options);

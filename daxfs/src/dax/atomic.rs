@@ -32,6 +32,7 @@ use std::ops::Range;
 use daxfs_pmem::{InFlight, Persistence};
 
 use super::buffers::Source;
+use super::checksums;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled, Prepared};
 use super::sharing::Marker;
@@ -100,20 +101,18 @@ fn try_redo(file: &OpenFile, source: Source<'_>, offset_bytes: u64) -> Result<bo
     if found.sharing == Sharing::Shared || found.run.len_blocks < blocks.end - blocks.start {
         return Ok(false);
     }
+    checksums::before_change(mapped, offset_bytes..end)?;
     let record = Record::Redo {
         inode: mapped.inode.number(),
         offset_bytes,
-        bytes,
+        bytes: bytes.clone(),
     };
     // Held until the bytes are in place: a checkpoint lets go of the record.
     let mut transaction = mapped.volume.begin(record.encoded_len())?;
     mapped.inode.set_redo();
     transaction.log(&record)?;
-    let Record::Redo { bytes, .. } = &record else {
-        return Ok(false);
-    };
     let at = found.run.block * BLOCK_BYTES + offset_bytes % BLOCK_BYTES;
-    let in_flight = mapped.volume.device.copy(at, bytes)?;
+    let in_flight = mapped.volume.device.copy(at, &bytes)?;
     let _in_place = mapped.volume.settle(in_flight)?;
     Ok(true)
 }
@@ -252,6 +251,7 @@ fn keep_edge(
         let copied = match found {
             Found::Hole { .. } => mapped.volume.device.zero(target, to - at)?,
             Found::Mapped(old) => {
+                checksums::check(mapped, block..blocks_for_bytes(to))?;
                 let from = place(old.run.block, block);
                 mapped.volume.device_copy(from, target, to - at)?
             }

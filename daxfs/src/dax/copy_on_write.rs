@@ -16,6 +16,7 @@
 //! the mapping lock exclusive.
 
 use super::buffers::Source;
+use super::checksums;
 use super::open_file::OpenFile;
 use super::prepared::{Content, Filled};
 use super::sharing::REPLACE_LOG_BYTES;
@@ -93,6 +94,10 @@ fn apply(file: &OpenFile, change: &Change<'_>) -> Result<u64> {
         return Ok(0);
     }
     for bytes in kept {
+        checksums::check(
+            mapped,
+            bytes.start / BLOCK_BYTES..blocks_for_bytes(bytes.end),
+        )?;
         let (from, to) = (piece.in_old(bytes.start), piece.in_new(bytes.start));
         let copied = file
             .volume()

@@ -32,7 +32,7 @@ use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
 use super::prepared::Content;
 use super::settings::DataMode;
-use super::{MAX_FILE_BYTES, atomic, copy_on_write, resize, zero};
+use super::{MAX_FILE_BYTES, atomic, checksums, copy_on_write, resize, zero};
 use crate::error::{Error, Result};
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::format::item::Sharing;
@@ -137,7 +137,12 @@ fn copy_out(file: &OpenFile, buffer: &mut [u8], offset_bytes: u64) -> Result<()>
         let piece = Piece::at(file, offset_bytes + done as u64, buffer.len() - done);
         let target = &mut buffer[done..done + piece.len];
         match piece.place {
-            Place::Device(at) | Place::Shared(at) => file.volume().device.read(at, target)?,
+            Place::Device(at) | Place::Shared(at) => {
+                let start = offset_bytes + done as u64;
+                let end = start + piece.len as u64;
+                checksums::check(&file.mapped, start / BLOCK_BYTES..blocks_for_bytes(end))?;
+                file.volume().device.read(at, target)?;
+            }
             Place::Hole => target.fill(0),
         }
         done += piece.len;
@@ -335,7 +340,10 @@ fn copy_pieces(file: &OpenFile, bytes: Source<'_>, offset_bytes: u64) -> (usize,
         let source = rest.first(piece.len);
         let is_last = piece.len == rest.len();
         let copied = match piece.place {
-            Place::Device(device_offset) => overwrite(file, source, device_offset, &mut in_flight),
+            Place::Device(device_offset) => {
+                checksums::before_change(&file.mapped, at..at + piece.len as u64)
+                    .and_then(|()| overwrite(file, source, device_offset, &mut in_flight))
+            }
             Place::Shared(_) => copy_on_write::write(file, source, at),
             Place::Hole if is_last => settle(file, &mut in_flight)
                 .and_then(|()| fill_hole(file, source, at, at + piece.len as u64)),

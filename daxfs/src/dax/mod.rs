@@ -12,9 +12,11 @@
 //! | [`prepared`] | blocks that are being made ready for a file |
 //! | [`sharing`] | the steps by which a file comes to have blocks of its own |
 //! | [`mapped_file`] | the file and the steps that designs are made of |
+//! | [`checksums`] | checksums of data: compared, and forgotten before a change |
 //! | [`mapping_lock`] | the designs: what keeps a fault's answer true |
 //! | [`io_lock`] | the designs: which reads and writes run side by side |
 //! | [`open_file`] | a file with its two locks |
+//! | [`summing`] | computing the checksums of a file that nobody writes |
 //! | [`buffers`] | the buffers of one read or write |
 //! | [`copy_on_write`] | writing blocks that other places have too |
 //! | [`atomic`] | writes that a crash leaves whole or not at all |
@@ -47,6 +49,7 @@
 
 mod atomic;
 mod buffers;
+mod checksums;
 mod copy_on_write;
 mod entry;
 mod entry_tree;
@@ -65,6 +68,7 @@ mod resize;
 mod seek;
 mod settings;
 mod sharing;
+mod summing;
 mod wait_table;
 mod windows;
 mod zero;
@@ -88,6 +92,7 @@ pub(crate) use resize::{punch_hole, truncate};
 pub(crate) use seek::{seek_data, seek_hole};
 pub(crate) use settings::Settings;
 pub use settings::{DataMode, EntrySizes, Unmapping};
+pub(crate) use summing::{is_behind, sum_up};
 
 /// The largest file: 16 TiB.
 pub const MAX_FILE_BYTES: u64 = crate::format::geometry::MAXIMUM_FILE_BYTES;

@@ -11,6 +11,7 @@ use crossbeam_utils::CachePadded;
 use daxfs_pmem::FaultError;
 use parking_lot::Mutex;
 
+use super::checksums;
 use super::fault::PageFault;
 use super::io_lock::IoLocking;
 use super::lock_state::LockState;
@@ -62,6 +63,7 @@ impl OpenFile {
     /// no lock of this file's held, and tries again.
     pub(crate) fn fault(&self, fault: &PageFault<'_>) -> Result<(), FaultError> {
         let is_no_space = |error: &FaultError| *error == FaultError::NoSpace;
+        checksums::before_mapping(&self.mapped, fault)?;
         let answer = || self.mapping_lock.fault(&self.mapped, fault);
         self.volume().retry_when_full(is_no_space, answer)
     }

@@ -6,7 +6,7 @@
 
 use super::open_file::OpenFile;
 use super::settings::DataMode;
-use super::{atomic, copy_on_write};
+use super::{atomic, checksums, copy_on_write};
 use crate::error::Result;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::format::item::Sharing;
@@ -35,6 +35,7 @@ pub(super) fn zero_range(file: &OpenFile, start_bytes: u64, end_bytes: u64) -> R
                 copy_on_write::make_own(file, at, piece_end)?;
                 continue;
             }
+            checksums::before_change(&file.mapped, at..piece_end)?;
             let device_offset = mapped.run.block * BLOCK_BYTES + at % BLOCK_BYTES;
             let in_flight = file.volume().device.zero(device_offset, piece_end - at)?;
             let _zeroed = file.volume().settle(in_flight)?;

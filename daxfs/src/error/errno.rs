@@ -51,7 +51,10 @@ impl Error {
             | Self::AlreadyFormatted => Errno::OPNOTSUPP,
             Self::OtherFilesystem { .. } => Errno::XDEV,
             Self::Corrupt { .. } | Self::Truncated { .. } => Errno::UCLEAN,
-            Self::LogFailed { .. } | Self::Failed { .. } | Self::PageTable(_) => Errno::IO,
+            Self::LogFailed { .. }
+            | Self::Failed { .. }
+            | Self::DataCorrupt { .. }
+            | Self::PageTable(_) => Errno::IO,
             Self::Device(error) => device_number(error),
             Self::Access(error) => access_number(error),
             Self::IntoItself { .. }

@@ -315,6 +315,23 @@ pub enum Error {
         /// What was expected and what was found.
         problem: String,
     },
+    /// A block of a file does not hold what it held when its checksum was computed.
+    #[error(
+        "inode {inode}: block {file_block} of the file (device block {device_block}) is damaged: \
+         its checksum is {found:#010x}, expected {expected:#010x}; restore the file from a copy"
+    )]
+    DataCorrupt {
+        /// The file.
+        inode: u64,
+        /// The block within the file.
+        file_block: u64,
+        /// The block on the device.
+        device_block: u64,
+        /// The checksum that is stored for it.
+        expected: u32,
+        /// The checksum of what it holds.
+        found: u32,
+    },
     /// The device is too small, or too large, to hold a filesystem.
     #[error("device of {len_bytes} bytes cannot be formatted: {reason}")]
     UnusableDevice {

@@ -33,6 +33,8 @@ pub enum Structure {
     Orphan,
     /// A run of blocks with several owners.
     SharedRun,
+    /// Checksums of blocks of a file.
+    DataChecksums,
     /// A block of the space map.
     SpaceMap,
     /// A record of the log.
@@ -54,6 +56,7 @@ impl Structure {
             Structure::SymlinkTarget => "symbolic link target",
             Structure::Orphan => "orphan",
             Structure::SharedRun => "shared run",
+            Structure::DataChecksums => "data checksums",
             Structure::SpaceMap => "space map",
             Structure::LogRecord => "log record",
         }

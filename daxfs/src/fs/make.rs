@@ -5,7 +5,7 @@
 
 use daxfs_pmem::{Device, DeviceAccess};
 
-use super::options::{ExistingImage, FormatOptions};
+use super::options::{DataChecksums, ExistingImage, FormatOptions};
 use super::superblock::{Order, read_superblock, write_superblock};
 use crate::clock::now_ns;
 use crate::error::{Error, Result};
@@ -52,7 +52,10 @@ pub(super) fn make(device: &Device, options: &FormatOptions) -> Result<()> {
     let superblock = Superblock {
         features: Features {
             compatible: 0,
-            read_only_compatible: 0,
+            read_only_compatible: match options.data_checksums {
+                DataChecksums::Off => 0,
+                DataChecksums::On => Features::DATA_CHECKSUMS,
+            },
             incompatible: 0,
         },
         uuid: *uuid::Uuid::new_v4().as_bytes(),

@@ -56,8 +56,8 @@ pub use attributes::{SetAttributes, SetMode};
 pub use file::File;
 pub use metadata::{DirectoryEntry, ExtentInfo, FileKind, LogSpace, Metadata, Space};
 pub use options::{
-    Checkpoints, CreateOptions, ExistingImage, FormatOptions, MountAccess, MountOptions,
-    SpecialFile,
+    Checkpoints, CreateOptions, DataChecksums, ExistingImage, FormatOptions, MountAccess,
+    MountOptions, SpecialFile,
 };
 pub use rename::RenameMode;
 

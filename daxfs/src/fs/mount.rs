@@ -24,7 +24,7 @@ use crate::format::{DirectoryHash, FileType, Structure, Superblock, SuperblockSt
 use crate::inode::InodeTable;
 use crate::log::{self, Log, LogRegion};
 use crate::metadata::{SpaceMap, SpaceRoot, Tree};
-use crate::volume::{Store, Volume};
+use crate::volume::{MadeWith, Store, Volume};
 
 /// Reads the filesystem on `device`.
 ///
@@ -61,7 +61,10 @@ pub(super) fn load(device: Arc<Device>, options: &MountOptions) -> Result<(Arc<V
                 superblock.tree_nodes,
             ),
         ),
-        DirectoryHash::new(&superblock.hash_key),
+        MadeWith {
+            hash: DirectoryHash::new(&superblock.hash_key),
+            features: superblock.features,
+        },
         options.schedule.clone(),
     ));
     volume.inodes.load_orphans(volume.store.orphans()?);

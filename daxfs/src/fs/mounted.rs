@@ -15,7 +15,7 @@ use super::background::Background;
 use super::checkpoint::{Checkpointer, Stored};
 use super::open_files::OpenFiles;
 use super::options::{Checkpoints, MountAccess, MountOptions};
-use crate::dax::OpenFile;
+use crate::dax::{self, OpenFile};
 use crate::error::{Error, Result};
 use crate::file_lock::{FileLocks, WaitGraph};
 use crate::format::SuperblockState;
@@ -44,6 +44,8 @@ pub(super) struct OpenHandle {
     pub(super) file: Arc<OpenFile>,
     pub(super) locks: FileLocks,
     pub(super) mounted: Arc<Mounted>,
+    /// Summing the file up has failed: not to be tried again when this goes.
+    gave_up: AtomicBool,
 }
 
 impl Mounted {
@@ -190,6 +192,7 @@ impl Mounted {
             file,
             locks: FileLocks::new(Arc::clone(&self.lock_waits)),
             mounted: Arc::clone(self),
+            gave_up: AtomicBool::new(false),
         });
         open_files.insert(number, &handle);
         Ok(Some(handle))
@@ -247,6 +250,23 @@ impl Mounted {
             let _ = self.remove_orphan(file.inode());
         }
     }
+
+    /// Computes the checksums that a file lacks whose last handle has gone, unless it is gone with
+    /// it. If they cannot be had, the file is without.
+    fn sum_up(self: &Arc<Self>, file: &OpenFile) {
+        let is_wanted = self.volume.features.has_data_checksums()
+            && file.inode().links() > 0
+            && dax::is_behind(file);
+        if !is_wanted {
+            return;
+        }
+        if let Ok(Some(handle)) = self.open(file.inode())
+            && (dax::sum_up(&handle.file).is_err() || dax::is_behind(&handle.file))
+            && Arc::strong_count(&handle) == 1
+        {
+            handle.gave_up.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Reclaim for Mounted {
@@ -267,8 +287,11 @@ impl Drop for OpenHandle {
     fn drop(&mut self) {
         if self.mounted.options.access == MountAccess::ReadWrite {
             // What cannot be flushed now is still in memory; a later sync reports the failure.
-            let _ = self.file.flush_mapped(0..u64::MAX);
+            let flushed = self.file.flush_mapped(0..u64::MAX);
             self.mounted.close(&self.file);
+            if flushed.is_ok() && !self.gave_up.load(Ordering::Relaxed) {
+                self.mounted.sum_up(&self.file);
+            }
         }
     }
 }

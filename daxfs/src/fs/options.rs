@@ -18,6 +18,21 @@ pub enum ExistingImage {
     Replace,
 }
 
+/// Whether an image keeps checksums of what files hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DataChecksums {
+    /// Of metadata alone, which always has them.
+    #[default]
+    Off,
+    /// Of data too: computed when a file's last handle is closed, compared by every read, and by a
+    /// page fault of what it maps. A block that decayed is an error ([`Error::DataCorrupt`]),
+    /// instead of what it decayed to. What has been written since the file was last closed has none
+    /// yet, and what a writable mapping has brought in has none until then.
+    ///
+    /// [`Error::DataCorrupt`]: crate::Error::DataCorrupt
+    On,
+}
+
 /// How to make an image.
 #[derive(Clone, Debug, Default)]
 pub struct FormatOptions {
@@ -25,6 +40,8 @@ pub struct FormatOptions {
     pub label: String,
     /// What to do with an image that is there already.
     pub existing: ExistingImage,
+    /// Whether it keeps checksums of data, for as long as it lives.
+    pub data_checksums: DataChecksums,
 }
 
 /// Permission bits and owners of something new.

@@ -5,6 +5,7 @@
 use daxfs_pmem::Device;
 
 use super::bits::Bits;
+use super::checksums;
 use super::copies::{self, Copies};
 use super::image::Image;
 use super::issue::Issue;
@@ -50,6 +51,7 @@ pub(super) fn judge(
     let mut issues = std::mem::take(&mut scan.issues);
     issues.extend(shared::check(&shares, &scan.shared, block_count, counts));
     issues.extend(namespace::check(&scan, progress));
+    issues.extend(checksums::holes(items, progress)?);
     Ok(Judgement {
         issues,
         scan,
@@ -190,6 +192,9 @@ fn examine_log(
         found.extend(new.map(|issue| Issue::AfterReplay {
             issue: Box::new(issue),
         }));
+    }
+    if replay.issue.is_none() {
+        report.issues.extend(checksums::damaged(items, progress)?);
     }
     report.issues.extend(replay.issue);
     report.issues.extend(found);

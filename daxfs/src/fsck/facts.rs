@@ -13,7 +13,9 @@ use crate::format::error::Fields;
 use crate::format::item::dirent::StoredDirent;
 use crate::format::item::extents::decode_extents;
 use crate::format::item::orphan::decode_orphan;
-use crate::format::item::{DirectoryHash, ItemKind, Key, StoredInode, StoredRun, StoredSharedRun};
+use crate::format::item::{
+    DirectoryHash, ItemKind, Key, StoredChecksums, StoredInode, StoredRun, StoredSharedRun,
+};
 use crate::format::{FileType, FormatError, Structure};
 
 /// A name in a directory.
@@ -32,6 +34,8 @@ pub(super) enum Statement {
     TargetChunk(Vec<u8>),
     Name(Name),
     Runs(Vec<StoredRun>),
+    /// Compared with the runs, and with the data, by [`checksums`](super::checksums).
+    Checksums,
 }
 
 /// What one item says.
@@ -101,8 +105,8 @@ pub(super) fn decode(key: Key, value: Vec<u8>) -> Result<Fact, FormatError> {
         }
         ItemKind::Extents => Statement::Runs(decode_extents(key.position, &value)?),
         ItemKind::DataChecksums => {
-            let rule = "is of no use in this version";
-            return Err(Fields(Structure::TreeLeaf).invalid("kind", rule));
+            StoredChecksums::decode(key.position, &value)?;
+            Statement::Checksums
         }
     };
     Ok(Fact::OfInode(key, statement))
@@ -129,6 +133,17 @@ impl Facts {
                         name: text(&name.name),
                     });
                 }
+            }
+            Fact::OfInode(key, Statement::Checksums)
+                if !image.superblock.features.has_data_checksums() =>
+            {
+                let rule = "is of no use in an image without data checksums";
+                self.issues.push(Issue::BadItem {
+                    inode: key.inode,
+                    kind: key.kind as u8,
+                    position: key.position,
+                    error: Fields(Structure::TreeLeaf).invalid("kind", rule),
+                });
             }
             Fact::OfInode(key, Statement::Runs(runs)) => {
                 for run in runs {

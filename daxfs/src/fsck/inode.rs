@@ -95,7 +95,7 @@ impl Assembly {
             Statement::Inode(_) | Statement::XattrChunk(_) => None,
             Statement::TargetChunk(_) => Some(FileType::Symlink),
             Statement::Name(_) => Some(FileType::Directory),
-            Statement::Runs(_) => Some(FileType::File),
+            Statement::Runs(_) | Statement::Checksums => Some(FileType::File),
         };
         match self.stored.as_deref() {
             None if !matches!(statement, Statement::Inode(_)) => {
@@ -118,6 +118,7 @@ impl Assembly {
             Statement::XattrChunk(chunk) => self.add_xattrs(key, &chunk, scan),
             Statement::TargetChunk(chunk) => self.add_target(key, &chunk, scan),
             Statement::Name(name) => self.add_name(key, name, scan),
+            Statement::Checksums => {}
             Statement::Runs(runs) => runs.into_iter().for_each(|run| self.add_run(run, scan)),
         }
     }

@@ -223,6 +223,35 @@ pub enum Issue {
         found: u64,
     },
 
+    /// A block of a file has a checksum and is a hole. The file does not open.
+    #[error("inode {inode}: block {file_block} of the file has a checksum, and is a hole")]
+    ChecksumOfHole {
+        /// The file.
+        inode: u64,
+        /// The first such block that one item is about.
+        file_block: u64,
+        /// The position of the item.
+        position: u64,
+    },
+    /// A block of a file does not hold what it did when its checksum was computed. What it did hold
+    /// is lost; whoever reads it gets an error.
+    #[error(
+        "inode {inode}: block {file_block} of the file (device block {device_block}) is damaged: \
+         checksum {found:#010x}, expected {expected:#010x}"
+    )]
+    DataDamaged {
+        /// The file.
+        inode: u64,
+        /// The block within the file.
+        file_block: u64,
+        /// The block on the device.
+        device_block: u64,
+        /// The checksum that is stored for it.
+        expected: u32,
+        /// The checksum of what it holds.
+        found: u32,
+    },
+
     // ---- Names --------------------------------------------------------------------------------
     /// There is no inode 1: nothing has a path, and nothing mounts.
     #[error("inode 1, the root directory, is missing")]

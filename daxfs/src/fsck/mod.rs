@@ -19,6 +19,7 @@
 //! | `namespace` | links, parents, paths |
 //! | `bits`, `ownership`, `shared` | which blocks are in use; who shares one |
 //! | `space` | the space map, and whether it says the same |
+//! | `checksums` | checksums of data: blocks that have one, and whether they hold what they did |
 //! | `log`, `replay` | the records of the log, and what they make of the items |
 //! | `repair` | making it right |
 //!
@@ -26,7 +27,8 @@
 //! The checkpoint: every node is reached once, and is what its parent expects; every item decodes
 //! and belongs to an inode that is there; names lead to inodes, are where their hashes belong, and
 //! form one tree; links, sizes, owners of blocks and the superblock's counts are right; the space
-//! map has exactly the blocks in use. Then the log: its records follow each other, apply to the
+//! map has exactly the blocks in use; where data has checksums, its blocks hold what these were
+//! computed of. Then the log: its records follow each other, apply to the
 //! checkpoint, and leave a state that holds all of that too. An image with a log is normal after a
 //! crash, and no issue.
 //!
@@ -43,6 +45,7 @@
 //! None is held while a block is read, but for the latch of `items`.
 
 mod bits;
+mod checksums;
 mod copies;
 mod examine;
 mod facts;

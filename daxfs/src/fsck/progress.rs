@@ -10,6 +10,8 @@ pub enum Stage {
     Items,
     /// Owners of blocks that are used more than once; counted in leaves.
     SharedBlocks,
+    /// Checksums of data; counted in leaves.
+    Data,
     /// Links, parents and paths; counted in inodes.
     Namespace,
     /// A search for lost leaves, in a repair; counted in blocks of the data area.

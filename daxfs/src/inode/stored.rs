@@ -1,8 +1,8 @@
 //! An inode as items of the tree, and back.
 //!
 //! A checkpoint takes from each changed inode what differs from the last one: its own item, the
-//! names at changed positions, the extents of changed 2 MiB segments, its extended attributes. What
-//! did not change is not looked at.
+//! names at changed positions, the extents of changed 2 MiB segments and the checksums of changed
+//! groups of blocks, its extended attributes. What did not change is not looked at.
 //!
 //! Touches no device. Takes the inode's latches one after the other; the caller keeps transactions
 //! out (it closed the gate), so that the parts belong together.
@@ -26,6 +26,7 @@ pub(crate) struct Changes {
     extended: bool,
     names: BTreeSet<u64>,
     segments: BTreeSet<u64>,
+    checksums: BTreeSet<u64>,
 }
 
 impl Inode {
@@ -62,6 +63,10 @@ impl Inode {
                     for segment in &changes.segments {
                         replacements.push(self.segment_items(*segment, blocks));
                     }
+                    changes.checksums = blocks.checksums.take_changed();
+                    for group in &changes.checksums {
+                        replacements.push(self.checksum_item(*group, blocks));
+                    }
                 }
             }
             _ => {}
@@ -82,6 +87,7 @@ impl Inode {
         }
         if let Some(blocks) = self.file().and_then(FileBody::blocks) {
             blocks.restore_changed(changes.segments);
+            blocks.checksums.restore_changed(changes.checksums);
         }
     }
 
@@ -139,6 +145,15 @@ impl Inode {
                 .into_iter()
                 .map(|(position, value)| (self.key(ItemKind::Extents, position), value))
                 .collect(),
+        }
+    }
+
+    fn checksum_item(&self, group: u64, blocks: &BlockMap) -> Replacement {
+        let stored = blocks.checksums.to_store(group);
+        let key = item::checksum_key(self.number, group);
+        match stored {
+            Some(stored) => Replacement::put(key, stored.encode()),
+            None => Replacement::delete(key.alone()),
         }
     }
 

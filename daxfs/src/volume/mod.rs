@@ -26,10 +26,10 @@ use daxfs_pmem::{Device, InFlight, Persistence, Settled};
 
 use crate::allocation::{Allocator, Owners};
 use crate::error::{Error, Result};
-use crate::format::DirectoryHash;
 use crate::format::geometry::BLOCK_BYTES;
-use crate::format::item::Sharing;
+use crate::format::item::{Sharing, data_checksum};
 use crate::format::record::Record;
+use crate::format::{DirectoryHash, Features};
 use crate::gate::Gate;
 use crate::inode::block_map::MappedRun;
 use crate::inode::{Inode, InodeTable};
@@ -57,6 +57,13 @@ pub(crate) trait Reclaim: Send + Sync {
     fn log_is_filling(&self);
 }
 
+/// What an image was made with, and keeps.
+pub(crate) struct MadeWith {
+    pub(crate) hash: DirectoryHash,
+    /// What it uses beyond its version.
+    pub(crate) features: Features,
+}
+
 /// The parts that files share.
 pub(crate) struct Volume {
     pub(crate) device: Arc<Device>,
@@ -70,6 +77,8 @@ pub(crate) struct Volume {
     pub(crate) inodes: InodeTable,
     pub(crate) store: Store,
     pub(crate) hash: DirectoryHash,
+    /// What the image uses beyond its version.
+    pub(crate) features: Features,
     /// Held from looking at attributes until a record that changes them is in the log and true in
     /// memory, so that both have the changes in one order. A latch inside a transaction.
     attribute_order: Mutex<()>,
@@ -84,7 +93,7 @@ impl Volume {
         log: Log,
         inodes: InodeTable,
         store: Store,
-        hash: DirectoryHash,
+        made_with: MadeWith,
         schedule: Option<Arc<dyn Schedule>>,
     ) -> Self {
         Self {
@@ -96,7 +105,8 @@ impl Volume {
             log,
             inodes,
             store,
-            hash,
+            hash: made_with.hash,
+            features: made_with.features,
             attribute_order: Mutex::new(()),
             schedule,
             reclaim: OnceLock::new(),
@@ -253,6 +263,16 @@ impl Volume {
             done += len as u64;
         }
         Ok(copied)
+    }
+
+    /// The checksum of what a block of a file holds.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub(crate) fn checksum_of(&self, block: u64) -> Result<u32> {
+        let mut bytes = [0; BLOCK_BYTES as usize];
+        self.device.read(block * BLOCK_BYTES, &mut bytes)?;
+        Ok(data_checksum(&bytes))
     }
 
     /// Makes durable what was stored into blocks through mappings, where flush instructions do

@@ -22,10 +22,12 @@ use crate::directory::{Entry, LoadedDirectory, Names, Target};
 use crate::error::{Error, Result};
 use crate::format::geometry::MAXIMUM_FILE_BYTES;
 use crate::format::item::chunk::ChunkJoin;
-use crate::format::item::{self, Sharing, StoredDirent, StoredInode, StoredSharedRun};
+use crate::format::item::{
+    self, Sharing, StoredChecksums, StoredDirent, StoredInode, StoredSharedRun,
+};
 use crate::format::{FileType, FormatError, ImageGeometry, ItemKind, Key};
 use crate::inode::Inode;
-use crate::inode::block_map::{BlockMap, FileExtent, MappedRun};
+use crate::inode::block_map::{BlockMap, Found, MappedRun};
 use crate::metadata::{NodeCache, NodeReader, Tree};
 use crate::run::Run;
 
@@ -140,8 +142,9 @@ impl Store {
         Ok(names)
     }
 
-    fn blocks(&self, tree: &Tree, number: u64) -> Result<BlockMap> {
+    fn blocks(&self, tree: &Tree, number: u64) -> Result<(BlockMap, Sharing)> {
         let blocks = BlockMap::default();
+        let mut sharing = Sharing::Exclusive;
         let keys = Key::range_of_kind(number, ItemKind::Extents);
         tree.range(&self.nodes(), keys, &mut |key, bytes| {
             let runs = item::decode_extents(key.position, bytes)
@@ -156,6 +159,9 @@ impl Store {
                     run,
                     sharing: stored.sharing,
                 };
+                if stored.sharing == Sharing::Shared {
+                    sharing = Sharing::Shared;
+                }
                 if blocks.load_into_hole(stored.file_block, mapped) != run.len_blocks {
                     let problem = format!("block {} is mapped twice", stored.file_block);
                     return Err(corrupt_inode(number, problem));
@@ -164,7 +170,22 @@ impl Store {
             Ok(ControlFlow::Continue(()))
         })?;
         blocks.forget_changed();
-        Ok(blocks)
+        Ok((blocks, sharing))
+    }
+
+    fn checksums(&self, tree: &Tree, number: u64, blocks: &BlockMap) -> Result<()> {
+        let keys = Key::range_of_kind(number, ItemKind::DataChecksums);
+        tree.range(&self.nodes(), keys, &mut |key, bytes| {
+            let stored = StoredChecksums::decode(key.position, bytes)
+                .map_err(|error| corrupt(number, &error))?;
+            let is_hole = |block: &u64| matches!(blocks.look_up(*block, 1), Found::Hole { .. });
+            if let Some(block) = stored.blocks().map(|(block, _)| block).find(is_hole) {
+                let problem = format!("block {block} has a checksum, and is a hole");
+                return Err(corrupt_inode(number, problem));
+            }
+            blocks.checksums.load(&stored);
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// The blocks with several places.
@@ -240,7 +261,7 @@ impl Volume {
             return Ok(blocks);
         }
         let tree = self.store.tree.read();
-        let blocks = self.store.blocks(&tree, number)?;
+        let (blocks, sharing) = self.store.blocks(&tree, number)?;
         if blocks.allocated_blocks() != file.allocated_blocks() {
             let problem = format!(
                 "has {} blocks, and says {}",
@@ -249,8 +270,10 @@ impl Volume {
             );
             return Err(corrupt_inode(number, problem));
         }
-        let is_shared = |extent: &FileExtent| extent.sharing == Sharing::Shared;
-        if blocks.extents().iter().any(is_shared) {
+        if self.features.has_data_checksums() {
+            self.store.checksums(&tree, number, &blocks)?;
+        }
+        if sharing == Sharing::Shared {
             self.owners.load_once(|| self.store.shared_runs(&tree))?;
         }
         Ok(file.load(blocks))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use daxfs::{
-    CreateOptions, Device, Error, File, FileKind, Filesystem, FormatOptions, Metadata,
-    MountOptions, PersistenceChoice, SetAttributes, SpecialFile,
+    CreateOptions, DataChecksums, Device, Error, File, FileKind, Filesystem, FormatOptions,
+    Metadata, MountOptions, PersistenceChoice, SetAttributes, SpecialFile,
 };
 use rustix::fs::makedev;
 use rustix::io::Errno;
@@ -30,7 +30,12 @@ impl Subject {
     /// An empty one.
     pub(crate) fn new() -> Self {
         let device = Device::create_memfd(DEVICE_BYTES, PersistenceChoice::Detect).unwrap();
-        Filesystem::format(&device, &FormatOptions::default()).unwrap();
+        // What is taken for damage by mistake is a difference.
+        let options = FormatOptions {
+            data_checksums: DataChecksums::On,
+            ..FormatOptions::default()
+        };
+        Filesystem::format(&device, &options).unwrap();
         Self {
             fs: Some(mount(Arc::new(device))),
             files: Default::default(),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use daxfs::{Checkpoints, DataMode, Device, Filesystem, FormatOptions, MountOptions};
+use daxfs::schedule::Schedule;
+use daxfs::{
+    Checkpoints, DataChecksums, DataMode, Device, Filesystem, FormatOptions, MountOptions,
+};
 use daxfs_pmem::{Action, Event, Mark, Moment, Recording};
 use daxfs_tests::crash::workload::{Operation, Workload};
 use daxfs_tests::fixture::bytes_of;
@@ -14,6 +17,16 @@ use crate::snapshot::Version;
 
 /// Small, so that a state costs little.
 const DEVICE_BYTES: u64 = 4 << 20;
+
+/// What a filesystem is told besides its operations.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    pub(crate) data: DataMode,
+    /// With them files are closed before each checkpoint, so that it has some to store.
+    pub(crate) checksums: DataChecksums,
+    /// Makes a mistake.
+    pub(crate) schedule: Option<Arc<dyn Schedule>>,
+}
 
 /// What was done, and what should have come of it.
 pub(crate) struct Run {
@@ -44,13 +57,20 @@ pub(crate) fn options() -> MountOptions {
 
 /// An empty filesystem on a device that is recorded from now on.
 pub(crate) fn mounted() -> (Filesystem, Arc<Device>, Recording) {
-    mounted_with(options())
+    mounted_with(&Setup::default())
 }
 
-fn mounted_with(options: MountOptions) -> (Filesystem, Arc<Device>, Recording) {
+fn mounted_with(setup: &Setup) -> (Filesystem, Arc<Device>, Recording) {
     let (device, recording) = Device::create_recording(DEVICE_BYTES).expect("there is memory");
     let device = Arc::new(device);
-    Filesystem::format(&device, &FormatOptions::default()).expect("an empty filesystem");
+    let format = FormatOptions {
+        data_checksums: setup.checksums,
+        ..FormatOptions::default()
+    };
+    Filesystem::format(&device, &format).expect("an empty filesystem");
+    let mut options = options();
+    options.data = setup.data;
+    options.schedule = setup.schedule.clone();
     let fs = Filesystem::mount(Arc::clone(&device), options).expect("it mounts");
     drop(recording.take());
     (fs, device, recording)
@@ -58,18 +78,16 @@ fn mounted_with(options: MountOptions) -> (Filesystem, Arc<Device>, Recording) {
 
 /// Runs a workload, from the empty filesystem to its unmounting.
 pub(crate) fn run(workload: &Workload) -> Run {
-    run_with(workload, DataMode::InPlace)
+    run_with(workload, &Setup::default())
 }
 
-/// The same, in one of the two modes.
-pub(crate) fn run_with(workload: &Workload, data: DataMode) -> Run {
-    let mut options = options();
-    options.data = data;
-    let (fs, device, recording) = mounted_with(options);
+/// The same, of another filesystem.
+pub(crate) fn run_with(workload: &Workload, setup: &Setup) -> Run {
+    let (fs, device, recording) = mounted_with(setup);
     let base = bytes_of(&device);
     let mut model = Model::default();
     let mut history = History::new(Version::of(&model));
-    history.data = data;
+    history.data = setup.data;
     let mut open = Vec::new();
     let mark = |operation: usize, moment| {
         let operation = operation as u64;
@@ -79,6 +97,9 @@ pub(crate) fn run_with(workload: &Workload, data: DataMode) -> Run {
         let (operation, seed) = (step.operation, number as u64);
         let file = file_of(&model, operation);
         mark(number, Moment::Begins);
+        if setup.checksums == DataChecksums::On && operation == Operation::Checkpoint {
+            open.clear();
+        }
         let done = perform(&fs, &mut open, operation, seed);
         mark(number, Moment::Returned);
         let expected = perform_on_model(&mut model, operation, seed);

@@ -1,6 +1,9 @@
 //! The workloads, and all their crashes.
 
-use daxfs::DataMode;
+use std::sync::Arc;
+
+use daxfs::schedule::{Mistake, Point, Schedule};
+use daxfs::{DataChecksums, DataMode};
 use daxfs_tests::crash::workload::{
     self, Core, Length, Means, Operation, Place, Role, Step, Workload, ace, more, random,
     two_operations,
@@ -10,7 +13,7 @@ use daxfs_tests::fixture::{Numbers, stress_factor};
 use daxfs_tests::model::Model;
 
 use crate::choose::choose;
-use crate::driver::run_with;
+use crate::driver::{Setup, run_with};
 use crate::oracle::check;
 use crate::perform::perform_on_model;
 
@@ -30,14 +33,14 @@ fn check_all(name: &str, workloads: Vec<Workload>, limits: &Limits) {
 
 /// Checks all crashes of each workload from one of its operations on, and says how much that was.
 fn check_from(name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
-    check_in(DataMode::InPlace, name, workloads, limits);
+    check_in(&Setup::default(), name, workloads, limits);
 }
 
-fn check_in(data: DataMode, name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
+fn check_in(setup: &Setup, name: &str, workloads: Vec<(Workload, usize)>, limits: &Limits) {
     let mut total = Counts::default();
     let count = workloads.len();
     for (workload, first) in workloads {
-        let run = run_with(&workload, data);
+        let run = run_with(&workload, setup);
         let limits = Limits {
             from_event: run.beginning_of(first),
             ..limits.clone()
@@ -226,11 +229,68 @@ fn atomic_writes() {
     ];
     workloads.extend(after_redo.map(Workload::of));
     let workloads = workloads.into_iter().map(|workload| (workload, 0));
-    check_in(DataMode::Atomic, "atomic", workloads.collect(), &few());
+    let setup = Setup {
+        data: DataMode::Atomic,
+        ..Setup::default()
+    };
+    check_in(&setup, "atomic", workloads.collect(), &few());
 
     let seeds = 0..4 * u64::from(stress_factor());
     let random = seeds.map(|seed| (random(&cores(), 15, seed + 100), 0));
-    check_in(DataMode::Atomic, "atomic, random", random.collect(), &few());
+    check_in(&setup, "atomic, random", random.collect(), &few());
+}
+
+/// An operation, and then its like, on a file that a checkpoint stored with its checksums; whatever
+/// a crash leaves must agree with those that are left.
+fn on_summed_files() -> Vec<(Workload, usize)> {
+    let checkpoint = Core::Plain(Operation::Checkpoint);
+    let workloads = cores().into_iter().map(|core| {
+        let mut workload = Workload::of(&[core, core, checkpoint]);
+        let is_core = |step: &Step| step.role == Role::Core;
+        let first = workload.steps.iter().position(is_core).unwrap_or(0);
+        let steps = Workload::of(&[checkpoint]).steps;
+        workload.steps.insert(first, steps[0]);
+        (workload, first + 1)
+    });
+    workloads.collect()
+}
+
+#[test]
+fn checksums_of_data() {
+    for data in [DataMode::InPlace, DataMode::Atomic] {
+        let setup = Setup {
+            data,
+            checksums: DataChecksums::On,
+            ..Setup::default()
+        };
+        let name = format!("checksums of data, {data:?}");
+        check_in(&setup, &name, on_summed_files(), &few());
+        let seeds = 0..4 * u64::from(stress_factor());
+        let random = seeds.map(|seed| (random(&cores(), 15, seed + 200), 0));
+        check_in(&setup, &format!("{name}, random"), random.collect(), &few());
+    }
+}
+
+/// Makes one mistake, always.
+struct Makes(Mistake);
+
+impl Schedule for Makes {
+    fn reached(&self, _: Point, _: u64) {}
+
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.0 == mistake
+    }
+}
+
+#[test]
+#[should_panic(expected = "DataDamaged")]
+fn a_checksum_that_outlives_its_data_is_noticed() {
+    let setup = Setup {
+        checksums: DataChecksums::On,
+        schedule: Some(Arc::new(Makes(Mistake::ChecksumsStay))),
+        ..Setup::default()
+    };
+    check_in(&setup, "checksums that stay", on_summed_files(), &few());
 }
 
 /// Names that meet: several of one file, symbolic links, one in the place of the other.

@@ -6,7 +6,7 @@
 mod operation;
 mod pair;
 
-use daxfs::{DataMode, MappingLock, MountOptions, PageTables, Protection};
+use daxfs::{DataChecksums, DataMode, MappingLock, MountOptions, PageTables, Protection};
 use daxfs_tests::fixture::{designs, stress_factor};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -14,8 +14,8 @@ use proptest::test_runner::FileFailurePersistence;
 use operation::{Operation, PAGE, View, opening, operation};
 use pair::Pair;
 
-fn run(options: MountOptions, operations: &[Operation]) {
-    let mut pair = Pair::new(options);
+fn run(options: MountOptions, checksums: DataChecksums, operations: &[Operation]) {
+    let mut pair = Pair::new(options, checksums);
     for operation in &opening() {
         pair.apply(operation);
     }
@@ -59,12 +59,15 @@ fn an_access_of_eight_bytes_ends_at_the_page_that_is_past_the_end() {
                 len: 8,
             },
         ];
-        run(MountOptions::default(), &operations);
+        run(MountOptions::default(), DataChecksums::Off, &operations);
     }
 }
 
-fn data() -> impl Strategy<Value = DataMode> {
-    prop_oneof![Just(DataMode::InPlace), Just(DataMode::Atomic)]
+fn data() -> impl Strategy<Value = (DataMode, DataChecksums)> {
+    (
+        prop_oneof![Just(DataMode::InPlace), Just(DataMode::Atomic)],
+        prop_oneof![Just(DataChecksums::Off), Just(DataChecksums::On)],
+    )
 }
 
 fn options(mapping_lock: MappingLock, io_lock: usize, data: DataMode) -> MountOptions {
@@ -84,54 +87,54 @@ proptest! {
     #[test]
     fn behaves_as_the_model_under_none(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::None, io_lock, data), &operations);
+        run(options(MappingLock::None, io_lock, data), checksums, &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_entry(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::Entry, io_lock, data), &operations);
+        run(options(MappingLock::Entry, io_lock, data), checksums, &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_inode(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::Inode, io_lock, data), &operations);
+        run(options(MappingLock::Inode, io_lock, data), checksums, &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_range(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::Range, io_lock, data), &operations);
+        run(options(MappingLock::Range, io_lock, data), checksums, &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_entry_rw(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::EntryRw, io_lock, data), &operations);
+        run(options(MappingLock::EntryRw, io_lock, data), checksums, &operations);
     }
 
     #[test]
     fn behaves_as_the_model_under_recheck(
         io_lock in 0..3_usize,
-        data in data(),
+        (data, checksums) in data(),
         operations in prop::collection::vec(operation(), 1..100),
     ) {
-        run(options(MappingLock::Recheck, io_lock, data), &operations);
+        run(options(MappingLock::Recheck, io_lock, data), checksums, &operations);
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use daxfs::{
-    Device, Error, File, Filesystem, Length, MapOptions, Mapping, MountOptions, PageTables,
-    Protection, Result,
+    DataChecksums, Device, Error, File, Filesystem, Length, MapOptions, Mapping, MountOptions,
+    PageTables, Protection, Result,
 };
-use daxfs_tests::fixture::{Numbers, assert_clean, formatted, mount_read_only};
+use daxfs_tests::fixture::{Numbers, assert_clean, formatted, formatted_with, mount_read_only};
 use daxfs_tests::model::{Failure, FileId, Model};
 
 use crate::operation::{Operation, PAGE, PATHS, SLOTS};
@@ -45,8 +45,8 @@ fn agree<T, M>(real: Result<T>, model: std::result::Result<M, Failure>) -> Optio
 }
 
 impl Pair {
-    pub(crate) fn new(options: MountOptions) -> Self {
-        let device = formatted(DEVICE_BYTES);
+    pub(crate) fn new(options: MountOptions, checksums: DataChecksums) -> Self {
+        let device = formatted_with(DEVICE_BYTES, checksums);
         let fs = Filesystem::mount(Arc::clone(&device), options.clone()).unwrap();
         Self {
             device,

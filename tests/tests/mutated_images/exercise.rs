@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daxfs::fsck::{self, NoProgress, Outcome, Report, Severity};
+use daxfs::fsck::{self, Issue, NoProgress, Outcome, Report, Severity};
 use daxfs::{
     Checkpoints, Device, Error, FileKind, Filesystem, MountAccess, MountOptions, PersistenceChoice,
 };
@@ -212,6 +212,12 @@ fn read_write(used: &Arc<Device>, is_clean: bool) -> bool {
     true
 }
 
+/// Blocks of files that do not hold what they did: no repair makes them right.
+fn damaged_blocks(report: &Report) -> usize {
+    let is_damaged = |issue: &&Issue| matches!(issue, Issue::DataDamaged { .. });
+    report.issues.iter().filter(is_damaged).count()
+}
+
 /// Whether there was something to repair, and it was.
 fn repair(image: &Image<'_>, repaired: &Arc<Device>) -> bool {
     let before = writes(repaired);
@@ -223,14 +229,19 @@ fn repair(image: &Image<'_>, repaired: &Arc<Device>) -> bool {
         }
     };
     let after = repair.after.expect("checked again");
-    assert!(after.is_clean(), "repaired, and wrong: {:?}", after.issues);
+    let damaged = damaged_blocks(&after);
+    assert!(
+        damaged == after.issues.len(),
+        "repaired, and wrong: {:?}",
+        after.issues
+    );
     let fs = mount(repaired, MountAccess::ReadWrite).expect("a repaired image mounts");
-    assert_eq!(walk(&fs), 0, "a repaired image can be read");
+    assert!(walk(&fs) <= damaged, "a repaired image can be read");
     work(&fs);
     fs.unmount().expect("a repaired image unmounts");
     let used = fsck::check(repaired, &NoProgress).expect("an image");
     assert!(
-        used.is_clean(),
+        damaged_blocks(&used) == used.issues.len(),
         "repaired, used, and wrong: {:?}",
         used.issues
     );

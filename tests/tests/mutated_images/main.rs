@@ -17,7 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use daxfs::fsck::{self, NoProgress};
-use daxfs::{Device, Filesystem, FormatOptions, MountOptions, PersistenceChoice, SetMode};
+use daxfs::{
+    DataChecksums, Device, Error, Filesystem, FormatOptions, MountOptions, PersistenceChoice,
+    SetMode,
+};
 
 mod exercise;
 mod golden;
@@ -90,7 +93,7 @@ impl Fates {
 
 #[test]
 fn no_change_of_an_image_does_harm() {
-    let golden = golden::golden();
+    let golden = [golden::golden(), golden::golden_with_checksums()];
     let watch = Watch::new(first_image(), images());
     let all = Mutex::new(Fates::default());
     std::thread::scope(|scope| {
@@ -108,19 +111,24 @@ fn no_change_of_an_image_does_harm() {
 }
 
 /// Takes one image after the other, with threads of its own for what is done in parallel.
-fn work(golden: &[u8], watch: &Watch, all: &Mutex<Fates>) {
+fn work(golden: &[Vec<u8>; 2], watch: &Watch, all: &Mutex<Fates>) {
     let threads = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let threads = threads.expect("a thread");
-    let golden_blocks = Image::new(golden).into_blocks();
-    let mut image = golden.to_vec();
+    let golden_blocks = golden
+        .each_ref()
+        .map(|image| Image::new(image).into_blocks());
+    let mut images = golden.clone();
     threads.install(|| {
         while let Some(task) = watch.next() {
-            let Some((fate, blocks)) = try_one(&mut image, &task) else {
+            // One without checksums, then one with them.
+            let which = (task.number() % 2) as usize;
+            let (golden, image) = (&golden[which], &mut images[which]);
+            let Some((fate, blocks)) = try_one(image, &task) else {
                 watch.fail();
                 image.copy_from_slice(golden);
                 continue;
             };
-            for &at in golden_blocks.iter().chain(&blocks) {
+            for &at in golden_blocks[which].iter().chain(&blocks) {
                 image[at..at + BLOCK].copy_from_slice(&golden[at..at + BLOCK]);
             }
             let mut all = all.lock().expect("no worker panics");
@@ -196,8 +204,12 @@ fn device(image: &[u8]) -> Arc<Device> {
 }
 
 #[test]
-fn the_golden_image_is_clean_and_mounts() {
-    let golden = golden::golden();
+fn the_golden_images_are_clean_and_mount() {
+    check_golden(golden::golden());
+    check_golden(golden::golden_with_checksums());
+}
+
+fn check_golden(golden: Vec<u8>) {
     let device = device(&golden);
     let report = fsck::check(&device, &NoProgress).expect("an image");
     assert!(report.is_clean(), "{:?}", report.issues);
@@ -220,11 +232,32 @@ fn the_golden_image_is_clean_and_mounts() {
     assert!(fate.is_clean && fate.is_readable && fate.is_writable && !fate.is_repaired);
 }
 
-/// Not a test of anything: writes a new golden image where `DAXFS_WRITE_GOLDEN` says.
+/// In the one with checksums, a block of a file that a checkpoint has summed up.
 #[test]
-fn a_new_golden_image_can_be_made() {
+fn a_golden_image_has_checksums_of_data() {
+    let device = device(&golden::golden_with_checksums());
+    let fs = Filesystem::mount(Arc::clone(&device), MountOptions::default()).expect("mounts");
+    let file = fs.open("/directory/file 3").expect("a file");
+    let at = file.extents()[0].device_offset_bytes;
+    device.copy(at, &[1]).expect("within the device").defer();
+    let error = file.read_at(&mut [0; 1], 4096).expect_err("it is damaged");
+    assert!(matches!(error, Error::DataCorrupt { .. }), "{error}");
+}
+
+/// Not a test of anything: writes golden images into the folder that `DAXFS_WRITE_GOLDEN` names.
+#[test]
+fn new_golden_images_can_be_made() {
+    make_golden(DataChecksums::Off, "golden.lines");
+    make_golden(DataChecksums::On, "golden_with_checksums.lines");
+}
+
+fn make_golden(data_checksums: DataChecksums, name: &str) {
     let device = device(&vec![0; golden::IMAGE_BYTES]);
-    Filesystem::format(&device, &FormatOptions::default()).expect("formats");
+    let options = FormatOptions {
+        data_checksums,
+        ..FormatOptions::default()
+    };
+    Filesystem::format(&device, &options).expect("formats");
     let fs = Filesystem::mount(Arc::clone(&device), MountOptions::default()).expect("mounts");
     let fill = |from: u8, to: u8| {
         for number in from..to {
@@ -259,12 +292,15 @@ fn a_new_golden_image_can_be_made() {
     fs.remove_file("/directory/file 4").expect("a removal");
     large.truncate(50_000).expect("a shorter file");
     older.punch_hole(0, 40_000).expect("a hole");
+    let written = fs.open("/directory/file 5").expect("a file");
+    written.write_at(&[6; 10], 5000).expect("a write");
     // As a crash leaves it: with a log.
     let mut image = vec![0; golden::IMAGE_BYTES];
     device.read(0, &mut image).expect("within the device");
     let lines = lines_of(&image);
     assert!(lines.len() < 100_000, "{} bytes", lines.len());
-    if let Some(path) = std::env::var_os("DAXFS_WRITE_GOLDEN") {
+    if let Some(folder) = std::env::var_os("DAXFS_WRITE_GOLDEN") {
+        let path = std::path::Path::new(&folder).join(name);
         std::fs::write(path, lines).expect("a file for the image");
     }
 }

@@ -16,7 +16,9 @@
 //! | [`extents`] | 5 | which blocks hold a segment of a file |
 //! | [`orphan`] | 6 | inodes to be removed |
 //! | [`shared`] | 7 | blocks with several owners |
+//! | [`checksums`] | 8 | checksums of blocks of files |
 
+pub(crate) mod checksums;
 pub(crate) mod chunk;
 pub(crate) mod dirent;
 pub(crate) mod extents;
@@ -28,6 +30,7 @@ pub(crate) mod shared;
 pub(crate) mod symlink;
 pub(crate) mod xattr;
 
+pub(crate) use checksums::{CHECKSUM_GROUP_BLOCKS, StoredChecksums, checksum_key, data_checksum};
 pub(crate) use chunk::chunks;
 pub(crate) use dirent::{DirectoryHash, StoredDirent};
 pub(crate) use extents::{Sharing, StoredRun, decode_extents, encode_extents, segment_keys};

@@ -91,7 +91,7 @@ impl Record {
                 check_runs(*file_block, runs)?;
                 check_len(*len_bytes)
             }
-            Self::Unmap { file_blocks, .. } => {
+            Self::Unmap { file_blocks, .. } | Self::ForgetChecksums { file_blocks, .. } => {
                 let len_blocks = file_blocks.end.saturating_sub(file_blocks.start);
                 check_blocks("file_blocks", file_blocks.start, len_blocks)
             }
@@ -181,6 +181,7 @@ impl Record {
             | Self::Shift { inode, .. }
             | Self::RemoveInode { inode }
             | Self::RedoDone { inode }
+            | Self::ForgetChecksums { inode, .. }
             | Self::Redo { inode, .. } => check_inode(*inode),
         }
     }

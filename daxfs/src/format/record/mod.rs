@@ -324,6 +324,13 @@ records! {
         /// The file.
         inode: u64,
     }
+    /// Blocks of a file are about to change in place: their checksums say nothing any longer.
+    19 ForgetChecksums {
+        /// The file.
+        inode: u64,
+        /// The blocks within the file.
+        file_blocks: Range<u64>,
+    }
 }
 
 impl Record {

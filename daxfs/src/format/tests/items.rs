@@ -14,7 +14,7 @@ use crate::format::item::symlink::{check_target, target_chunks};
 use crate::format::item::xattr::{decode_xattrs, encode_xattrs, xattr_blob_len, xattr_chunks};
 use crate::format::item::{
     DirectoryHash, FileType, INODE_LIMIT, ItemKind, Key, MAXIMUM_VALUE_BYTES, Sharing,
-    StoredDirent, StoredInode, StoredRun, StoredSharedRun,
+    StoredChecksums, StoredDirent, StoredInode, StoredRun, StoredSharedRun,
 };
 use crate::format::{FormatError, Problem, Structure};
 
@@ -38,6 +38,12 @@ fn has_one_form(position: u64, value: &[u8]) {
     if let Ok(run) = StoredSharedRun::decode(position, value) {
         assert_eq!(
             (run.device_block, run.encode().as_slice()),
+            (position, value)
+        );
+    }
+    if let Ok(checksums) = StoredChecksums::decode(position, value) {
+        assert_eq!(
+            (checksums.first_block, checksums.encode().as_slice()),
             (position, value)
         );
     }
@@ -78,6 +84,18 @@ proptest! {
     fn shared_runs_read_back(run in shared_run()) {
         let found = StoredSharedRun::decode(run.device_block, &run.encode());
         prop_assert_eq!(found, Ok(run));
+    }
+
+    #[test]
+    fn checksums_read_back(group in 0..1_u64 << 25, bits in 1..=u128::MAX, seed in any::<u32>()) {
+        let sums = (0..bits.count_ones()).map(|n| seed.wrapping_mul(n | 1)).collect();
+        let stored = StoredChecksums { first_block: group * 128, bits, sums };
+        let value = stored.encode();
+        prop_assert!(value.len() <= MAXIMUM_VALUE_BYTES);
+        let blocks: Vec<_> = stored.blocks().map(|(block, _)| block).collect();
+        prop_assert!(blocks.iter().all(|block| bits >> (block - group * 128) & 1 == 1));
+        prop_assert_eq!(blocks.len(), bits.count_ones() as usize);
+        prop_assert_eq!(StoredChecksums::decode(group * 128, &value), Ok(stored));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::format::item::inode::RawStoredInode;
 use crate::format::item::shared::RawStoredSharedRun;
 use crate::format::item::xattr::{RawXattr, Xattrs, encode_xattrs};
 use crate::format::item::{
-    FileType, ItemKind, Key, Sharing, StoredDirent, StoredInode, StoredRun, StoredSharedRun,
+    FileType, ItemKind, Key, Sharing, StoredChecksums, StoredDirent, StoredInode, StoredRun,
+    StoredSharedRun,
 };
 use crate::format::label::Label;
 use crate::format::node::index::{RawIndexEntry, RawIndexNode, encode_index};
@@ -199,6 +200,11 @@ fn bytes_of_every_structure_are_those_of_version_2() {
         len_blocks: 0x6162,
         owners: 0x7172,
     };
+    let checksums = StoredChecksums {
+        first_block: 128,
+        bits: 1 << 127 | 1 << 8 | 1,
+        sums: vec![0x0102_0304, 0x0506_0708, 0x090a_0b0c],
+    };
     let dirent = StoredDirent {
         inode: 0x8182,
         kind: FileType::BlockDevice,
@@ -221,12 +227,13 @@ fn bytes_of_every_structure_are_those_of_version_2() {
         ("entry", crc32c::crc32c(&dirent.encode())),
         ("extents", crc32c::crc32c(&extents[0].1)),
         ("shared run", crc32c::crc32c(&shared.encode())),
+        ("checksums", crc32c::crc32c(&checksums.encode())),
         ("attributes", crc32c::crc32c(&encode_xattrs(&xattrs))),
     ];
     assert_eq!(found, GOLDEN);
 }
 
-const GOLDEN: [(&str, u32); 10] = [
+const GOLDEN: [(&str, u32); 11] = [
     ("superblock", 0xba9a_0b09),
     ("leaf", 0x30eb_e8c8),
     ("index node", 0x74dc_7920),
@@ -236,5 +243,6 @@ const GOLDEN: [(&str, u32); 10] = [
     ("entry", 0xd3e9_6177),
     ("extents", 0xcefa_7823),
     ("shared run", 0x5c9e_d4d9),
+    ("checksums", 0x7e94_2ba6),
     ("attributes", 0x9a4d_9101),
 ];

@@ -61,6 +61,20 @@ pub enum Action {
         /// The inode.
         inode: u64,
     },
+    /// Checksums of blocks that are not there were removed.
+    #[error("inode {inode}: removed checksums of holes from block {position} on")]
+    RemovedChecksums {
+        /// The file.
+        inode: u64,
+        /// The position of the item.
+        position: u64,
+    },
+    /// All checksums of data were removed: what says which of them still count was lost.
+    #[error("removed the checksums of data: {items} items")]
+    RemovedAllChecksums {
+        /// How many.
+        items: u64,
+    },
     /// The extended attributes of an inode were removed.
     #[error("inode {inode}: removed its extended attributes")]
     RemovedXattrs {

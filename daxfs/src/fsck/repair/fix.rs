@@ -46,6 +46,7 @@ fn class(issue: &Issue) -> u8 {
         | Issue::BadXattrs { .. }
         | Issue::BadAcl { .. }
         | Issue::BadTarget { .. }
+        | Issue::ChecksumOfHole { .. }
         | Issue::RunOutOfImage { .. }
         | Issue::RunOrder { .. }
         | Issue::RunNotMerged { .. } => 0,

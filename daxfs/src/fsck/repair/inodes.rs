@@ -7,11 +7,12 @@ use crate::format::acl::{ACCESS_ACL, DEFAULT_ACL};
 use crate::format::geometry::{BLOCK_BYTES, MAXIMUM_FILE_BYTES, ROOT_INODE};
 use crate::format::item::symlink::MAXIMUM_TARGET_BYTES;
 use crate::format::item::xattr::{MAXIMUM_XATTR_BYTES, decode_xattrs, encode_xattrs};
-use crate::format::item::{ItemKind, Key, StoredInode, StoredRun, chunks};
+use crate::format::item::{CHECKSUM_GROUP_BLOCKS, ItemKind, Key, StoredInode, StoredRun, chunks};
 use crate::format::{FileType, Timestamp};
 use crate::fsck::issue::Issue;
 use crate::fsck::owner::InodeKind;
-use crate::fsck::replay::runs::{self, blocks};
+use crate::fsck::replay::checksums;
+use crate::fsck::replay::runs::{self, blocks, within};
 
 /// Any block of a file.
 const ALL_BLOCKS: std::ops::Range<u64> = 0..u64::MAX;
@@ -35,6 +36,9 @@ impl Plan<'_> {
                 self.remove_item(*inode, *kind, *position);
                 Ok(())
             }
+            Issue::ChecksumOfHole {
+                inode, position, ..
+            } => self.remove_checksums(*inode, *position),
             Issue::BadXattrs { inode, .. } => self.remove_xattrs(*inode),
             Issue::BadAcl { inode, .. } => self.remove_acls(*inode),
             Issue::BadTarget { inode, .. } => self.remove_inode(*inode),
@@ -57,6 +61,35 @@ impl Plan<'_> {
                 position,
             });
         }
+    }
+
+    /// Leaves those of blocks that are there.
+    fn remove_checksums(&mut self, inode: u64, position: u64) -> Result<(), Error> {
+        let group = position..position + CHECKSUM_GROUP_BLOCKS;
+        let mut at = group.start;
+        for run in within(&runs::load(&self.items, inode, &group)?, &group) {
+            checksums::forget(&mut self.items, inode, &(at..run.file_block))?;
+            at = run.file_end();
+        }
+        checksums::forget(&mut self.items, inode, &(at..group.end))?;
+        self.did(Action::RemovedChecksums { inode, position });
+        Ok(())
+    }
+
+    /// A part of the log or of the tree was lost: blocks may have changed since, and what is right
+    /// would be taken for damaged.
+    pub(super) fn remove_all_checksums(&mut self) -> Result<(), Error> {
+        let mut found = Vec::new();
+        for part in 0..self.items.parts() {
+            let keys = self.items.part(part)?.into_iter().map(|(key, _)| key);
+            found.extend(keys.filter(|key| key.kind == ItemKind::DataChecksums));
+        }
+        if !found.is_empty() {
+            let items = found.len() as u64;
+            found.into_iter().for_each(|key| self.items.remove(key));
+            self.did(Action::RemovedAllChecksums { items });
+        }
+        Ok(())
     }
 
     fn remove_xattrs(&mut self, inode: u64) -> Result<(), Error> {

@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The image uses features that this library does not know, and which allow reading alone.
     #[error("it uses features that this program may read and not write: use a newer daxfs")]
     UnknownFeatures,
+    /// Nothing is wrong but what files hold, and that is known nowhere else.
+    #[error("only the content of files is damaged: restore them from a copy")]
+    DamagedData,
     /// The new metadata needs more blocks than are free.
     #[error("too few free blocks for the repaired metadata: make the image larger")]
     NoSpace,
@@ -144,6 +147,9 @@ pub fn repair(device: &Device, progress: &dyn Progress) -> Result<Repair, Error>
     if image.superblock.features.unknown_read_only_compatible() != 0 {
         return Ok(Repair::refused(before, Refusal::UnknownFeatures));
     }
+    if before.issues.iter().all(is_of_data) {
+        return Ok(Repair::refused(before, Refusal::DamagedData));
+    }
     let done = if before.issues.len() == of_copies {
         write::superblock(device, &image.superblock)?;
         Ok(vec![Action::WroteSuperblock])
@@ -170,6 +176,11 @@ impl Repair {
             after: None,
         }
     }
+}
+
+/// Whether no repair can make it right.
+fn is_of_data(issue: &Issue) -> bool {
+    matches!(issue, Issue::DataDamaged { .. })
 }
 
 /// What was done, or why nothing was.
@@ -199,6 +210,9 @@ fn repair_image(
     if replay.issue.is_some() {
         let lsn = replay.end.get();
         plan.did(Action::CutLog { lsn });
+    }
+    if replay.issue.is_some() || !walk.is_complete() {
+        plan.remove_all_checksums()?;
     }
     let lost = walk.lost.iter().map(|node| node.pointer.block);
     let lost = lost.collect::<HashSet<_>>();

@@ -123,6 +123,10 @@ impl Model<'_, '_> {
                 offset_bytes,
                 bytes,
             } => self.redo(*inode, *offset_bytes, bytes),
+            Record::ForgetChecksums { inode, file_blocks } => {
+                self.file(*inode)?;
+                self.forget_checksums(*inode, file_blocks)
+            }
             Record::RedoDone { inode } => {
                 self.redo.retain(|write| write.inode != *inode);
                 Ok(())
@@ -178,6 +182,7 @@ impl Model<'_, '_> {
             gone = within(&runs, &range);
             without(&runs, &range)
         })?;
+        self.forget_checksums(number, &range)?;
         self.forget_given(&gone);
         Ok(())
     }
@@ -261,6 +266,7 @@ impl Model<'_, '_> {
             });
             without(&runs, &to).into_iter().chain(moved).collect()
         })?;
+        self.forget_checksums(to_inode, &to)?;
         self.forget_given(&gone);
         Ok(())
     }
@@ -301,6 +307,7 @@ impl Model<'_, '_> {
             });
             stays.into_iter().chain(moved).collect()
         })?;
+        self.forget_checksums(number, &(file_block..MAXIMUM_FILE_BLOCKS))?;
         self.forget_given(&gone);
         Ok(())
     }

@@ -9,11 +9,13 @@
 //! | [`names`] | inodes that get, lose and move names |
 //! | [`attributes`] | attributes of all kinds |
 //! | [`content`] | lengths and blocks of files |
+//! | [`checksums`] | checksums of data that no longer count |
 //! | [`runs`] | the runs of a file: taken out, put in, brought into their one form |
 //!
 //! Takes no locks.
 
 mod attributes;
+pub(super) mod checksums;
 mod content;
 mod names;
 pub(super) mod runs;

@@ -47,6 +47,7 @@ type MapHook<'a> = Box<dyn FnMut(&mut SpaceWords) + 'a>;
 pub(in crate::fsck) struct Builder<'a> {
     pub(in crate::fsck) geometry: ImageGeometry,
     hash: DirectoryHash,
+    pub(super) features: Features,
     next_block: u64,
     next_inode: u64,
     items_per_leaf: usize,
@@ -72,6 +73,7 @@ impl<'a> Builder<'a> {
         let mut builder = Self {
             geometry,
             hash: DirectoryHash::new(b"the key of tests"),
+            features: Features::default(),
             next_block: geometry.data_start_block,
             next_inode: ROOT,
             items_per_leaf: usize::MAX,
@@ -83,6 +85,12 @@ impl<'a> Builder<'a> {
         };
         builder.inode(FileType::Directory, ROOT);
         builder
+    }
+
+    /// Lets files have checksums of their blocks.
+    pub(in crate::fsck) fn with_data_checksums(mut self) -> Self {
+        self.features.read_only_compatible |= Features::DATA_CHECKSUMS;
+        self
     }
 
     /// Lets `hook` change every node (level, ordinal) before its checksum is taken.
@@ -402,7 +410,7 @@ impl<'a> Builder<'a> {
         let keys = self.items.keys();
         let inodes = keys.filter(|key| key.kind == ItemKind::Inode && key.position == 0);
         let superblock = Superblock {
-            features: Features::default(),
+            features: self.features,
             uuid: *b"an image of test",
             label: Label::new("test").expect("short"),
             geometry: self.geometry,
@@ -530,13 +538,16 @@ struct Layout {
     nodes: Vec<TestNode>,
 }
 
+/// What a block of a file has in it.
+pub(in crate::fsck) fn content_of(block: u64) -> Vec<u8> {
+    (block * 0x9e37_79b9).to_le_bytes().repeat(BLOCK_LEN / 8)
+}
+
 impl Layout {
     /// Gives a block of a file a content of its own.
     fn fill(&mut self, number: u64) {
         let at = block_offset_bytes(number) as usize;
-        for word in self.bytes[at..at + BLOCK_LEN].chunks_exact_mut(8) {
-            word.copy_from_slice(&(number * 0x9e37_79b9).to_le_bytes());
-        }
+        self.bytes[at..at + BLOCK_LEN].copy_from_slice(&content_of(number));
     }
 
     fn put(&mut self, number: u64, block: &Block) {

@@ -3,6 +3,7 @@
 
 mod access_control;
 mod builder;
+mod checksums;
 mod damage;
 mod device;
 mod log;

@@ -11,6 +11,7 @@
 //!
 //! | Module | What it is for |
 //! |---|---|
+//! | [`checksums`] | what blocks hold that nobody changes |
 //! | [`segment`] | the words of 2 MiB |
 //! | this file | the map |
 //!
@@ -20,6 +21,7 @@
 //! found may be out of date a moment later: keeping that harmless is what the I/O lock and the
 //! mapping lock are for.
 
+pub(crate) mod checksums;
 mod segment;
 
 use std::collections::BTreeSet;
@@ -30,6 +32,7 @@ use crate::format::item::Sharing;
 use crate::radix::Radix;
 use crate::run::Run;
 use crate::sync::{Mutex, MutexGuard, Ordering, PoisonError, Tally};
+use checksums::Checksums;
 use segment::Segment;
 
 /// Blocks in one segment: 2 MiB, as in a group. Models have small ones: see [`crate::sync`].
@@ -42,6 +45,8 @@ pub(crate) struct BlockMap {
     /// The latch, and which 2 MiB of the file differ from the last checkpoint's.
     changed: Mutex<BTreeSet<u64>>,
     allocated_blocks: Tally,
+    /// Those of blocks that stay; a block that goes takes its own with it.
+    pub(crate) checksums: Checksums,
 }
 
 /// What a look-up found at a file block.
@@ -154,6 +159,8 @@ impl BlockMap {
                 changed.insert(block / GROUP_BLOCKS);
             }
         }
+        self.checksums
+            .forget(file_block..file_block + mapped.run.len_blocks);
         let before = count(&replaced);
         self.allocated_blocks
             .fetch_add(mapped.run.len_blocks, Ordering::Relaxed);
@@ -178,11 +185,12 @@ impl BlockMap {
 
     fn take(&self, changed: &mut BTreeSet<u64>, file_blocks: Range<u64>) -> Vec<MappedRun> {
         let mut removed = Vec::new();
-        self.for_each_segment(file_blocks, |first, segment, from, to| {
+        self.for_each_segment(file_blocks.clone(), |first, segment, from, to| {
             if segment.remove(from, to, &mut removed) {
                 changed.insert(first / GROUP_BLOCKS);
             }
         });
+        self.checksums.forget(file_blocks);
         self.allocated_blocks
             .fetch_sub(count(&removed), Ordering::Relaxed);
         removed

@@ -126,6 +126,11 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
             redo(volume, &inode, *offset_bytes, bytes)?;
         }
         Record::RedoDone { inode } => volume.redo.forget_file(*inode),
+        Record::ForgetChecksums { inode, file_blocks } => {
+            let inode = volume.inode(*inode)?;
+            volume.blocks(&inode)?.checksums.forget(file_blocks.clone());
+            volume.inodes.mark_changed(&inode);
+        }
         other => {
             return Err(impossible(format!(
                 "a record of kind {} in an image that has no use for it",

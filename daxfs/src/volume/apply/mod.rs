@@ -72,7 +72,8 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
         | Record::Share { .. }
         | Record::Shift { .. }
         | Record::Redo { .. }
-        | Record::RedoDone { .. } => content::apply(volume, record),
+        | Record::RedoDone { .. }
+        | Record::ForgetChecksums { .. } => content::apply(volume, record),
     }
 }
 

@@ -43,14 +43,14 @@ use super::{IoLock, read_at, write_at};
 use crate::allocation::{Allocator, DataUnit};
 use crate::format::geometry::BLOCK_BYTES;
 use crate::format::record::Lsn;
-use crate::format::{DirectoryHash, ImageGeometry};
+use crate::format::{DirectoryHash, Features, ImageGeometry};
 use crate::inode::attributes::now;
 use crate::inode::block_map::SEGMENT_BLOCKS;
 use crate::inode::{Attributes, Body, FileBody, Inode, InodeTable};
 use crate::log::{Log, LogRegion};
 use crate::metadata::Tree;
 use crate::schedule::{Mistake, Point, Schedule};
-use crate::volume::{Store, Volume};
+use crate::volume::{MadeWith, Store, Volume};
 
 type Word = [u8; 8];
 
@@ -212,7 +212,10 @@ impl Model {
                 ImageGeometry::for_blocks(DEVICE_BLOCKS),
                 Tree::empty(),
             ),
-            DirectoryHash::new(&[0; 16]),
+            MadeWith {
+                hash: DirectoryHash::new(&[0; 16]),
+                features: Features::default(),
+            },
             schedule,
         ));
         let body = Body::File(FileBody::empty());

@@ -20,7 +20,7 @@ use crate::format::record::{
 use crate::run::Run;
 
 /// The kinds of record there are.
-pub(crate) const KINDS: Range<u16> = 1..19;
+pub(crate) const KINDS: Range<u16> = 1..20;
 
 pub(crate) fn stamp() -> impl Strategy<Value = Stamp> {
     (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(lsn, epoch, durable_lsn)| Stamp {
@@ -272,6 +272,10 @@ fn of_the_rest(kind: u16) -> BoxedStrategy<Record> {
                 },
                 16 => Record::RemoveInode { inode },
                 18 => Record::RedoDone { inode },
+                19 => Record::ForgetChecksums {
+                    inode,
+                    file_blocks: file_block..file_block + len_blocks,
+                },
                 _ => Record::Redo {
                     inode,
                     offset_bytes: seed % (MAXIMUM_FILE_BYTES - bytes.len() as u64 + 1),

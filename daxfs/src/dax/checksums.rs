@@ -1,0 +1,151 @@
+//! Checksums of data: compared by whoever reads a block, forgotten before one changes in place.
+//!
+//! ```text
+//!   read, or copy from a block:  checksum in memory? compare; another one: is it still in memory?
+//!   change in place:             compare what stays of the block; make the medium forget, durably;
+//!                                forget in memory; change
+//! ```
+//! [`checksums`](crate::inode::block_map::checksums) has the states and the invariants,
+//! [`summing`](super::summing) how blocks come to have them.
+//!
+//! A read-only mapping is checked when a fault brings its page in, and never again. A mapping that
+//! may be written costs the checksums of what it brings in: stores are not seen.
+//!
+//! # Locking
+//! The caller who changes bytes in place holds the I/O lock exclusive over them; who answers a page
+//! fault, no lock, but there is a window, which keeps the file from being summed up. Inside that a
+//! transaction.
+
+use std::ops::Range;
+
+use daxfs_pmem::{FaultError, Persistence, Protection};
+
+use super::entry::Size;
+use super::fault::PageFault;
+use super::mapped_file::MappedFile;
+use crate::error::{Error, Result};
+use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
+use crate::format::record::Record;
+use crate::inode::block_map::Found;
+use crate::inode::block_map::checksums::{Checksums, Standing};
+use crate::schedule::{Mistake, Point};
+
+/// What the record that forgets takes of the log, in bytes.
+const FORGET_LOG_BYTES: u64 = 128;
+
+// ---- Compare ----------------------------------------------------------------------------------
+
+/// Compares those blocks of a file with their checksums that have one.
+///
+/// # Errors
+/// [`Error::DataCorrupt`] for the first that holds something else, and what the device reports.
+pub(super) fn check(mapped: &MappedFile, mut file_blocks: Range<u64>) -> Result<()> {
+    if !mapped.blocks.checksums.has_any() {
+        return Ok(());
+    }
+    file_blocks.try_for_each(|file_block| check_block(mapped, file_block))
+}
+
+fn check_block(mapped: &MappedFile, file_block: u64) -> Result<()> {
+    let checksums = &mapped.blocks.checksums;
+    let Some(expected) = checksums.of(file_block) else {
+        return Ok(());
+    };
+    let Found::Mapped(there) = mapped.blocks.look_up(file_block, 1) else {
+        return Ok(());
+    };
+    mapped.volume.reached(Point::ChecksumSeen, file_block);
+    let found = mapped.volume.checksum_of(there.run.block)?;
+    // A store through a mapping may have come in between; the checksum is forgotten then.
+    if found == expected || checksums.of(file_block) != Some(expected) {
+        return Ok(());
+    }
+    Err(Error::DataCorrupt {
+        inode: mapped.inode.number(),
+        file_block,
+        device_block: there.run.block,
+        expected,
+        found,
+    })
+}
+
+// ---- Forget -----------------------------------------------------------------------------------
+
+/// To be called before `bytes` of a file change where they are. What stays of their blocks is
+/// compared first: it would be summed up again as if it were right.
+///
+/// # Errors
+/// [`Error::DataCorrupt`] when such a block is damaged, and what the log reports.
+pub(super) fn before_change(mapped: &MappedFile, bytes: Range<u64>) -> Result<()> {
+    if !mapped.blocks.checksums.has_any() || bytes.is_empty() {
+        return Ok(());
+    }
+    for (edge, is_whole) in [
+        (bytes.start, bytes.start.is_multiple_of(BLOCK_BYTES)),
+        (bytes.end - 1, bytes.end.is_multiple_of(BLOCK_BYTES)),
+    ] {
+        if !is_whole {
+            check_block(mapped, edge / BLOCK_BYTES)?;
+        }
+    }
+    let blocks = bytes.start / BLOCK_BYTES..blocks_for_bytes(bytes.end);
+    forget_stored(mapped, &blocks)?;
+    mapped.blocks.checksums.forget(blocks);
+    Ok(())
+}
+
+/// To be called before a fault maps a page. A block beside it that is damaged keeps its checksum,
+/// and is found by whoever reads it.
+///
+/// # Errors
+/// [`FaultError::Device`] when the page is damaged, or what had to be logged cannot be.
+pub(super) fn before_mapping(mapped: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
+    let checksums = &mapped.blocks.checksums;
+    if !checksums.has_any() {
+        return Ok(());
+    }
+    check(mapped, fault.page..fault.page + 1).map_err(|_| FaultError::Device)?;
+    if fault.protection == Protection::ReadOnly {
+        return Ok(());
+    }
+    // As much as the fault may map.
+    let pages = Size::Large.around(fault.page);
+    forget_stored(mapped, &pages).map_err(|_| FaultError::Device)?;
+    for page in pages {
+        if check_block(mapped, page).is_ok() {
+            checksums.forget(page..page + 1);
+        }
+    }
+    Ok(())
+}
+
+/// Makes the medium forget the checksums of the blocks, and of those around them, before any of
+/// them changes.
+fn forget_stored(mapped: &MappedFile, file_blocks: &Range<u64>) -> Result<()> {
+    let checksums = &mapped.blocks.checksums;
+    let volume = &mapped.volume;
+    let Some(standing) = checksums.standing(file_blocks) else {
+        return Ok(());
+    };
+    if volume.makes(Mistake::ChecksumsStay) {
+        return Ok(());
+    }
+    let region = Checksums::region_of(file_blocks);
+    if standing == Standing::Stored {
+        let mut transaction = volume.begin(FORGET_LOG_BYTES)?;
+        transaction.log(&Record::ForgetChecksums {
+            inode: mapped.inode.number(),
+            file_blocks: region.clone(),
+        })?;
+        checksums.begin_forgetting(&region);
+        volume.mark_changed(&transaction, &mapped.inode);
+    }
+    if standing != Standing::Forgotten {
+        if volume.device.persistence() == Persistence::Msync {
+            // The system may bring what is about to be written to the medium at any time.
+            volume.log.sync()?;
+        }
+        checksums.end_forgetting(&region);
+    }
+    Ok(())
+}
