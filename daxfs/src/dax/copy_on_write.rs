@@ -66,7 +66,7 @@ fn apply(file: &OpenFile, change: &Change<'_>) -> Result<u64> {
     let touched = change.offset_bytes / BLOCK_BYTES..blocks_for_bytes(change.end_bytes);
     let blocks = mapped.units_of(touched);
     let len_blocks = blocks.end - blocks.start;
-    if mapped.take_back(blocks.clone(), &mapped.sharing.shared()) > 0 {
+    if mapped.take_back(blocks.clone(), &mapped.sharing.shared())? > 0 {
         return Ok(0);
     }
     let Some(old) = mapped.shared_run(blocks.start, len_blocks) else {

@@ -33,6 +33,8 @@
 
 use std::ops::Range;
 
+use daxfs_pmem::Persistence;
+
 use super::entry::Size;
 use super::entry_tree::Removal;
 use super::fault::{Request, Seen, Stop};
@@ -97,19 +99,35 @@ impl MappedFile {
 
     /// Takes the mark from the blocks of `file_blocks` that no other place has, up to the first
     /// that another has, or that is not marked. Returns how many they were.
-    pub(super) fn take_back(&self, file_blocks: Range<u64>, _sharers: &Sharers<'_>) -> u64 {
+    ///
+    /// # Errors
+    /// What syncing the log reports, where records wait for that: a crash must not give a block
+    /// back to another place once it is written for this one.
+    pub(super) fn take_back(&self, file_blocks: Range<u64>, sharers: &Sharers<'_>) -> Result<u64> {
+        let len_blocks = self.alone_from(file_blocks.clone(), sharers);
+        if len_blocks == 0 {
+            return Ok(0);
+        }
+        if self.volume.device.persistence() == Persistence::Msync {
+            self.volume.log.sync()?;
+        }
         let _order = self.order();
+        let alone = file_blocks.start..file_blocks.start + len_blocks;
+        self.blocks.mark(alone, Sharing::Exclusive);
+        Ok(len_blocks)
+    }
+
+    /// How many blocks of `file_blocks`, from the first on, are marked and have no other place.
+    fn alone_from(&self, file_blocks: Range<u64>, _sharers: &Sharers<'_>) -> u64 {
         let mut at = file_blocks.start;
         while at < file_blocks.end {
             let Some(run) = self.shared_run(at, file_blocks.end - at) else {
                 break;
             };
-            let (places, len_blocks) = self.volume.owners.places(run);
-            if places == Places::Several {
-                break;
+            match self.volume.owners.places(run) {
+                (Places::Several, _) => break,
+                (Places::One, len_blocks) => at += len_blocks,
             }
-            self.blocks.mark(at..at + len_blocks, Sharing::Exclusive);
-            at += len_blocks;
         }
         at - file_blocks.start
     }
@@ -130,7 +148,7 @@ impl MappedFile {
         let sharers = self.sharing.shared();
         let pages = request.pages();
         let len_blocks = pages.end - pages.start;
-        if self.take_back(pages.clone(), &sharers) == len_blocks {
+        if self.take_back(pages.clone(), &sharers)? == len_blocks {
             return Ok(None);
         }
         let Some(Seen::Shared(block)) = self.whole(pages) else {
@@ -241,7 +259,6 @@ impl MappedFile {
             runs.push(fresh.take_first(run.len_blocks));
             self.volume.allocator.note_published(run);
         }
-        let withdrawn = self.volume.withdraw(&given_up);
         self.volume.mark_changed(transaction, &self.inode);
         let time = now();
         transaction.log(&Record::Replace {
@@ -253,7 +270,7 @@ impl MappedFile {
         })?;
         self.inode.touch(time);
         self.inode.extend_len_bytes(len_bytes);
-        Ok(withdrawn)
+        Ok(self.volume.withdraw(&given_up))
     }
 
     // ---- Step: give up ------------------------------------------------------------------------

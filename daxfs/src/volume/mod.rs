@@ -216,7 +216,8 @@ impl Volume {
     }
 
     /// Notes that a file has given blocks up, and returns those that no other place has: they are
-    /// to be freed once no mapping reaches them. Inside the transaction that makes it so.
+    /// to be freed once no mapping reaches them. Inside the transaction that makes it so, once its
+    /// record is in the log: the other who has one of them may take it for his own, and write it.
     pub(crate) fn withdraw(&self, given_up: &[MappedRun]) -> Vec<Run> {
         let mut withdrawn = Vec::with_capacity(given_up.len());
         for mapped in given_up {

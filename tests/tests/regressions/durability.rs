@@ -2,8 +2,13 @@
 //!
 //! A crash is a copy of the device: its bytes at one moment, without anything that was in memory.
 
+use std::sync::Arc;
+
 use daxfs::schedule::Point;
-use daxfs::{Length, MapOptions, PageTables};
+use daxfs::{
+    Device, DeviceAccess, File, Filesystem, FormatOptions, Length, MapOptions, PageTables,
+    Persistence, PersistenceChoice,
+};
 use daxfs_tests::fixture::{assert_clean, formatted, mount};
 
 use crate::hold::{Hold, crash_copy, mount_with};
@@ -102,4 +107,49 @@ fn blocks_of_a_write_that_a_crash_cut_short_never_show() {
     drop(file);
     fs.unmount().unwrap();
     assert_clean(&device);
+}
+
+/// **Symptom.** In an image file, a crash gave a removed file back with the bytes of its clone.
+/// **Cause.** The last place that a block had left took it for its own, and was written in place,
+/// while the record of the removal waited for a sync; the system brought the block to the medium
+/// before it. **Fix.** Who takes a block back syncs the log first.
+#[test]
+fn a_removed_file_does_not_come_back_with_the_bytes_of_its_clone() {
+    let image = tempfile::NamedTempFile::new().unwrap();
+    image.as_file().set_len(DEVICE_BYTES).unwrap();
+    let open = || {
+        let choice = PersistenceChoice::Detect;
+        Device::open_file(image.path(), DeviceAccess::ReadWrite, choice).unwrap()
+    };
+    let device = Arc::new(open());
+    assert_eq!(device.persistence(), Persistence::Msync);
+    Filesystem::format(&device, &FormatOptions::default()).unwrap();
+    let fs = mount(&device);
+    let page_table = MapOptions {
+        page_tables: PageTables::Software,
+        ..MapOptions::new(PAGE)
+    };
+    let writes: [fn(&File, &MapOptions); 2] = [
+        |file, _| file.write_all_at(b"new", 0).unwrap(),
+        |file, options| file.map(*options).unwrap().store(0, b"new").unwrap(),
+    ];
+    for write in writes {
+        let file = fs.create("/file").unwrap();
+        let clone = fs.create("/clone").unwrap();
+        file.write_all_at(&[7; PAGE as usize], 0).unwrap();
+        file.clone_range(0, 0, &clone, 0).unwrap();
+        drop(file);
+        fs.sync().unwrap();
+        fs.remove_file("/file").unwrap();
+        write(&clone, &page_table);
+
+        // The system has written all that it was given.
+        let crashed = mount(&crash_copy(&device));
+        if let Ok(file) = crashed.open("/file") {
+            let mut bytes = [0; 3];
+            file.read_at(&mut bytes, 0).unwrap();
+            assert_eq!(bytes, [7; 3]);
+        }
+        fs.remove_file("/clone").unwrap();
+    }
 }

@@ -117,11 +117,10 @@ fn take_out(file: &MappedFile, pages: Range<u64>, cut: Cut) -> Result<TakenOut> 
         Record::Unmap { .. } if removed.is_empty() => return Ok(TakenOut::Nothing),
         record => record,
     };
-    let withdrawn = file.volume.withdraw(&removed);
     file.volume.mark_changed(&transaction, &file.inode);
     transaction.log(&record)?;
     file.inode.touch(now());
-    Ok(TakenOut::Blocks(withdrawn))
+    Ok(TakenOut::Blocks(file.volume.withdraw(&removed)))
 }
 
 /// What a cut does to the block map and to the length.
