@@ -50,6 +50,13 @@ fn decay(device: &Device, at: u64) {
     overwrite(device, at, &[!byte[0]]);
 }
 
+/// What a crash at this moment leaves, mounted.
+fn crashed(device: &Device) -> Filesystem {
+    let left = memory_device(device.usable_bytes());
+    overwrite(&left, 0, &bytes_of(device));
+    mount(&left)
+}
+
 fn read(file: &File, at: u64, len: usize) -> daxfs::Result<Vec<u8>> {
     let mut bytes = vec![0xee; len];
     let read = file.read_at(&mut bytes, at)?;
@@ -226,9 +233,7 @@ fn change_and_check(name: &str, data: DataMode, change: fn(&Filesystem, &File)) 
     let expected = read(&file, 0, 1 << 20).expect(name);
     // A checker of the device as it is now sees what a crash would leave.
     assert_eq!(issues(&device), [], "{name}: in use");
-    let crashed = memory_device(DEVICE_BYTES);
-    overwrite(&crashed, 0, &bytes_of(&device));
-    let left = mount(&crashed).open("/file").unwrap();
+    let left = crashed(&device).open("/file").unwrap();
     assert_eq!(
         read(&left, 0, 1 << 20).unwrap(),
         expected,
@@ -298,11 +303,100 @@ fn what_decays_is_not_copied() {
         assert_damaged(file.write_at(&[8; 3000], 3 * PAGE + 500), 3);
         assert_damaged(file.write_all_at(&[8; 3000], 2 * PAGE + 2000), 3);
         assert_damaged(file.punch_hole(3 * PAGE + 500, PAGE), 3);
+        assert_damaged(file.truncate(3 * PAGE + 500), 3);
+        assert_eq!(file.len_bytes(), 10 * PAGE);
         let mapping = map(&file, Protection::ReadWrite);
         assert!(mapping.store(3 * PAGE + 500, &[8; 100]).is_err());
         drop(mapping);
         file.write_all_at(&[8; PAGE as usize], 3 * PAGE).unwrap();
         assert_eq!(read(&file, 3 * PAGE, 1).unwrap(), [8]);
+    }
+}
+
+/// Blocks that move, or get a second place, take their checksums along: damage stays damage.
+#[test]
+fn what_decays_is_found_wherever_it_goes() {
+    type Move = fn(&Filesystem, &File) -> u64;
+    let moves: [(&str, &str, Move); 4] = [
+        ("/file", "taken out before", |_, file| {
+            file.collapse_range(PAGE, PAGE).unwrap();
+            2
+        }),
+        ("/file", "put in before", |_, file| {
+            file.insert_range(PAGE, 200 * PAGE).unwrap();
+            203
+        }),
+        ("/clone", "cloned", |fs, file| {
+            let clone = fs.create("/clone").unwrap();
+            file.clone_range(2 * PAGE, 4 * PAGE, &clone, 126 * PAGE)
+                .unwrap();
+            127
+        }),
+        ("/file", "cloned within the file", |_, file| {
+            file.clone_range(2 * PAGE, 4 * PAGE, file, 20 * PAGE)
+                .unwrap();
+            21
+        }),
+    ];
+    for (path, name, act) in moves {
+        for moment in ["before", "after"] {
+            let device = formatted();
+            let fs = mount(&device);
+            put(&fs, "/file", &[7; 10 * PAGE as usize]);
+            let file = fs.open("/file").unwrap();
+            let at = place_of(&file, 3 * PAGE);
+            if moment == "before" {
+                decay(&device, at);
+            }
+            let block = act(&fs, &file);
+            if moment == "after" {
+                decay(&device, at);
+            }
+            drop(file);
+            let found = issues(&device);
+            let block_of = |issue: &Issue| match issue {
+                Issue::DataDamaged { file_block, .. } => Some(*file_block),
+                _ => None,
+            };
+            let has = |issue: &Issue| block_of(issue) == Some(block);
+            assert!(found.iter().any(has), "{name}, {moment}: {found:?}");
+            for fs in [fs, crashed(&device)] {
+                let file = fs.open(path).unwrap();
+                assert_damaged(read(&file, block * PAGE, 1), block);
+                read(&file, (block + 1) * PAGE, 1).unwrap();
+                drop(file);
+                fs.unmount().unwrap();
+            }
+            assert!(issues(&device).iter().any(has), "{name}, {moment}");
+        }
+    }
+}
+
+/// 2 MiB of which one page is damaged: that page cannot be had, and all others can, one by one.
+#[test]
+fn a_page_that_decays_is_not_mapped_with_its_neighbours() {
+    for protection in [Protection::ReadOnly, Protection::ReadWrite] {
+        let device = formatted();
+        let fs = mount(&device);
+        put(&fs, "/file", &vec![7; 2 * LARGE as usize]);
+        let file = fs.open("/file").unwrap();
+        decay(&device, place_of(&file, 5 * PAGE));
+        let mapping = map(&file, protection);
+        let mut byte = [0];
+        mapping.load(4 * PAGE, &mut byte).unwrap();
+        assert!(mapping.load(5 * PAGE, &mut byte).is_err());
+        mapping.load(6 * PAGE, &mut byte).unwrap();
+        mapping.load(LARGE, &mut byte).unwrap();
+        if protection == Protection::ReadWrite {
+            mapping.store(6 * PAGE, &[8; 10]).unwrap();
+            assert!(mapping.store(5 * PAGE, &[8; 10]).is_err());
+        }
+        drop(mapping);
+        assert_damaged(read(&file, 5 * PAGE, 1), 5);
+        file.write_all_at(&[9; PAGE as usize], 5 * PAGE).unwrap();
+        drop(file);
+        fs.unmount().unwrap();
+        assert_clean(&device);
     }
 }
 

@@ -89,63 +89,67 @@ pub(super) fn before_change(mapped: &MappedFile, bytes: Range<u64>) -> Result<()
         }
     }
     let blocks = bytes.start / BLOCK_BYTES..blocks_for_bytes(bytes.end);
-    forget_stored(mapped, &blocks)?;
-    mapped.blocks.checksums.forget(blocks);
-    Ok(())
+    forget(mapped, &blocks, std::slice::from_ref(&blocks))
 }
 
-/// To be called before a fault maps a page. A block beside it that is damaged keeps its checksum,
-/// and is found by whoever reads it.
+/// To be called before a fault maps a page. Around one that may be written all that the fault may
+/// map is compared too, since it is forgotten; a block there that is damaged keeps its checksum,
+/// and nothing larger than a page is mapped then.
 ///
 /// # Errors
-/// [`FaultError::Device`] when the page is damaged, or what had to be logged cannot be.
+/// [`FaultError::Device`] when the page is damaged, on devices of huge pages any of its 2 MiB, or
+/// when what had to be logged cannot be.
 pub(super) fn before_mapping(mapped: &MappedFile, fault: &PageFault<'_>) -> Result<(), FaultError> {
-    let checksums = &mapped.blocks.checksums;
-    if !checksums.has_any() {
+    if !mapped.blocks.checksums.has_any() {
         return Ok(());
     }
-    check(mapped, fault.page..fault.page + 1).map_err(|_| FaultError::Device)?;
+    let unit = mapped.units_of(fault.page..fault.page + 1);
+    check(mapped, unit).map_err(|_| FaultError::Device)?;
     if fault.protection == Protection::ReadOnly {
         return Ok(());
     }
-    // As much as the fault may map.
     let pages = Size::Large.around(fault.page);
-    forget_stored(mapped, &pages).map_err(|_| FaultError::Device)?;
-    for page in pages {
-        if check_block(mapped, page).is_ok() {
-            checksums.forget(page..page + 1);
-        }
-    }
-    Ok(())
+    let is_right = |page: &u64| check_block(mapped, *page).is_ok();
+    let right: Vec<Range<u64>> = pages
+        .clone()
+        .filter(is_right)
+        .map(|page| page..page + 1)
+        .collect();
+    forget(mapped, &pages, &right).map_err(|_| FaultError::Device)
 }
 
-/// Makes the medium forget the checksums of the blocks, and of those around them, before any of
+/// Forgets the checksums of blocks among `around`, and makes the medium forget them, before any of
 /// them changes.
-fn forget_stored(mapped: &MappedFile, file_blocks: &Range<u64>) -> Result<()> {
+fn forget(mapped: &MappedFile, around: &Range<u64>, file_blocks: &[Range<u64>]) -> Result<()> {
     let checksums = &mapped.blocks.checksums;
     let volume = &mapped.volume;
-    let Some(standing) = checksums.standing(file_blocks) else {
+    let Some(standing) = checksums.forget_unless_stored(file_blocks) else {
         return Ok(());
     };
     if volume.makes(Mistake::ChecksumsStay) {
+        file_blocks
+            .iter()
+            .for_each(|blocks| checksums.forget(blocks));
         return Ok(());
     }
-    let region = Checksums::region_of(file_blocks);
-    if standing == Standing::Stored {
-        let mut transaction = volume.begin(FORGET_LOG_BYTES)?;
-        transaction.log(&Record::ForgetChecksums {
-            inode: mapped.inode.number(),
-            file_blocks: region.clone(),
-        })?;
-        checksums.begin_forgetting(&region);
-        volume.mark_changed(&transaction, &mapped.inode);
-    }
-    if standing != Standing::Forgotten {
-        if volume.device.persistence() == Persistence::Msync {
-            // The system may bring what is about to be written to the medium at any time.
-            volume.log.sync()?;
+    let region = Checksums::region_of(around);
+    let ticket = match standing {
+        Standing::Forgotten => return Ok(()),
+        Standing::Forgetting(ticket) => ticket,
+        Standing::Stored => {
+            let mut transaction = volume.begin(FORGET_LOG_BYTES)?;
+            transaction.log(&Record::ForgetChecksums {
+                inode: mapped.inode.number(),
+                file_blocks: region.clone(),
+            })?;
+            volume.mark_changed(&transaction, &mapped.inode);
+            checksums.begin_forgetting(&region, file_blocks)
         }
-        checksums.end_forgetting(&region);
+    };
+    if volume.device.persistence() == Persistence::Msync {
+        // The system may bring what is about to be written to the medium at any time.
+        volume.log.sync()?;
     }
+    checksums.end_forgetting(&region, ticket);
     Ok(())
 }

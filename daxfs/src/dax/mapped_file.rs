@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use daxfs_pmem::{Access, FaultError, Frame, Protection};
 
+use super::checksums;
 use super::entry::{Dirtiness, Entry, Size};
 use super::entry_tree::{EntryTree, Held, LockedEntry, Removal};
 use super::fault::{PageFault, Request, Seen, Stop};
@@ -108,7 +109,7 @@ impl MappedFile {
 
     /// The rules of Linux's `dax_fault_check_fallback`: the window and the file cover the 2 MiB,
     /// and no smaller entry is there, which wins. And the block map has them in one piece, or not
-    /// at all.
+    /// at all. Nor is any of it known to be damaged.
     fn may_be_large(&self, fault: &PageFault<'_>) -> bool {
         let pages = Size::Large.around(fault.page);
         let is_usable = |seen| match seen {
@@ -120,7 +121,8 @@ impl MappedFile {
             && fault.window_covers(&pages)
             && pages.end <= blocks_for_bytes(self.inode.len_bytes())
             && !self.entries.is_divided(fault.page)
-            && self.whole(pages).is_some_and(is_usable)
+            && self.whole(pages.clone()).is_some_and(is_usable)
+            && checksums::check(self, pages).is_ok()
     }
 
     // ---- Step: look up ------------------------------------------------------------------------

@@ -74,6 +74,17 @@ impl OpenFile {
     /// # Errors
     /// What the device reports.
     pub(crate) fn flush_mapped(&self, pages: Range<u64>) -> Result<()> {
+        let result = self.flush_dirty(pages);
+        if self.mapped.is_invalidating() {
+            // Whoever moves blocks has taken their entries along, and flushes them before he lets
+            // go of this.
+            self.io_lock.shared(0..u64::MAX, || ());
+        }
+        result
+    }
+
+    /// The same, but for entries that others are taking out, who flush what these stand for.
+    pub(super) fn flush_dirty(&self, pages: Range<u64>) -> Result<()> {
         let mut result = Ok(());
         self.mapped.entries.for_each_dirty(pages, |pages, block| {
             if result.is_ok() {
@@ -81,11 +92,6 @@ impl OpenFile {
                 result = self.volume().flush_stored(&[stored]);
             }
         });
-        if self.mapped.is_invalidating() {
-            // Whoever moves blocks has taken their entries along, and flushes them before he lets
-            // go of this.
-            self.io_lock.shared(0..u64::MAX, || ());
-        }
         result
     }
 

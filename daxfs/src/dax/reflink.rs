@@ -36,6 +36,9 @@ use crate::run::Run;
 /// What the record of shared blocks takes of the log, in bytes.
 const SHARE_LOG_BYTES: u64 = 128;
 
+/// Blocks of metadata for the checksums of 2 MiB, and to write them anew to.
+const CHECKSUMS_RESERVE_BLOCKS: u64 = 4;
+
 /// Bytes of one file that are to be another's, too.
 #[derive(Clone, Copy)]
 pub(crate) struct CloneRange<'file> {
@@ -221,6 +224,12 @@ impl CloneRange<'_> {
             target.volume.reserve_growth(&target.inode)?;
             target.volume.reserve_growth(&self.from.mapped.inode)?;
         }
+        if self.from.mapped.blocks.checksums.has_any() {
+            target
+                .volume
+                .allocator
+                .grow_reserve(CHECKSUMS_RESERVE_BLOCKS)?;
+        }
         self.to.mapping_lock.change(target, to.clone(), || {
             let withdrawn = self.publish(from, to.clone())?;
             target.give_up(to, withdrawn)
@@ -243,8 +252,9 @@ impl CloneRange<'_> {
             volume.owners.share(extent.run);
             let at = self.target_block(extent.file_block);
             given_up.extend(target.blocks.replace(at, extent.mapped()));
+            let blocks = extent.file_blocks();
+            target.blocks.bring_checksums(&source.blocks, &blocks, at);
         }
-        let withdrawn = volume.withdraw(&given_up);
         volume.mark_changed(&transaction, &source.inode);
         volume.mark_changed(&transaction, &target.inode);
         let (len_bytes, time) = (self.target_end().min(to.end * BLOCK_BYTES), now());
@@ -259,7 +269,7 @@ impl CloneRange<'_> {
         })?;
         target.inode.touch(time);
         target.inode.extend_len_bytes(len_bytes);
-        Ok(withdrawn)
+        Ok(volume.withdraw(&given_up))
     }
 }
 

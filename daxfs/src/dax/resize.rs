@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::io::{range_end, some_range_end};
 use super::mapping_lock::Cut;
 use super::open_file::OpenFile;
-use super::{MAX_FILE_BYTES, zero};
+use super::{MAX_FILE_BYTES, checksums, zero};
 use crate::error::Result;
 use crate::format::geometry::{BLOCK_BYTES, blocks_for_bytes};
 use crate::format::record::Record;
@@ -69,6 +69,11 @@ pub(super) fn extend(file: &OpenFile, len_bytes: u64) -> Result<()> {
 
 fn shrink(file: &OpenFile, len_bytes: u64) -> Result<()> {
     let before = file.inode().len_bytes();
+    if !len_bytes.is_multiple_of(BLOCK_BYTES) {
+        // Part of it stays, and is zeroed when the rest is gone.
+        let block = len_bytes / BLOCK_BYTES;
+        checksums::check(&file.mapped, block..block + 1)?;
+    }
     // Seen by faults from now on, durable with the record of the removal.
     file.inode().set_len_bytes(len_bytes);
     let unit = file.mapped.unit_pages();

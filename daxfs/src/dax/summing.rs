@@ -4,7 +4,8 @@
 //! compute the checksums that its blocks lack, 16 MiB after the other, for the next checkpoint to
 //! store. Blocks that nobody changed since they were summed up are not read again. If somebody
 //! opens the file meanwhile, he waits for the part that is being read before he can write it; and
-//! once it is mapped there is nothing more to do, for a store is not seen.
+//! once it is mapped there is nothing more to do, for a store is not seen. What was stored through
+//! mappings that are gone is made durable first: a checksum that outlives its data would be wrong.
 //!
 //! # Locking
 //! The I/O lock shared over the part, and inside it the sharing lock, shared, so that the file gets
@@ -63,15 +64,17 @@ fn sum_up_region(file: &OpenFile, region: &Range<u64>) -> Result<()> {
         if !mapped.windows.is_empty() {
             return Ok(());
         }
+        // Nobody is taking entries out: for that one holds either lock alone.
+        file.flush_dirty(region.clone())?;
         let sums = missing(mapped, region)?;
         let checksums = &mapped.blocks.checksums;
         if sums.is_empty() && checksums.are_stored(region) {
             return Ok(());
         }
+        let transaction = volume.begin(0)?;
         volume
             .allocator
             .grow_reserve(metadata_blocks(mapped, region))?;
-        let transaction = volume.begin(0)?;
         checksums.keep(region, sums);
         volume.mark_changed(&transaction, &mapped.inode);
         Ok(())

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::file_lock::{FileLocks, WaitGraph};
 use crate::format::SuperblockState;
 use crate::format::record::Record;
-use crate::inode::Inode;
+use crate::inode::{FileBody, Inode};
 use crate::volume::{Reclaim, Volume};
 
 /// What all handles of one mounted filesystem share. Dropping the last makes a checkpoint.
@@ -44,7 +44,7 @@ pub(super) struct OpenHandle {
     pub(super) file: Arc<OpenFile>,
     pub(super) locks: FileLocks,
     pub(super) mounted: Arc<Mounted>,
-    /// Summing the file up has failed: not to be tried again when this goes.
+    /// Summing the file up has failed, or is another's to do: not to be tried when this goes.
     gave_up: AtomicBool,
 }
 
@@ -181,6 +181,7 @@ impl Mounted {
         let number = inode.number();
         let mut open_files = self.open_files.lock();
         if let Some(handle) = open_files.get(number) {
+            handle.gave_up.store(false, Ordering::Relaxed);
             return Ok(Some(handle));
         }
         if inode.links() == 0 && !inode.is_linkable() {
@@ -194,6 +195,9 @@ impl Mounted {
             mounted: Arc::clone(self),
             gave_up: AtomicBool::new(false),
         });
+        if let Some(body) = handle.file.inode().file() {
+            body.note_opened();
+        }
         open_files.insert(number, &handle);
         Ok(Some(handle))
     }
@@ -260,10 +264,13 @@ impl Mounted {
         if !is_wanted {
             return;
         }
-        if let Ok(Some(handle)) = self.open(file.inode())
-            && (dax::sum_up(&handle.file).is_err() || dax::is_behind(&handle.file))
-            && Arc::strong_count(&handle) == 1
-        {
+        let Ok(Some(handle)) = self.open(file.inode()) else {
+            return;
+        };
+        let file = &handle.file;
+        // Who is closing it at this moment, and has not flushed all, comes here after that.
+        let others = file.inode().file().map_or(0, FileBody::unflushed) > 1;
+        if others || dax::sum_up(file).is_err() {
             handle.gave_up.store(true, Ordering::Relaxed);
         }
     }
@@ -288,6 +295,9 @@ impl Drop for OpenHandle {
         if self.mounted.options.access == MountAccess::ReadWrite {
             // What cannot be flushed now is still in memory; a later sync reports the failure.
             let flushed = self.file.flush_mapped(0..u64::MAX);
+            if let Some(body) = self.file.inode().file() {
+                body.note_flushed();
+            }
             self.mounted.close(&self.file);
             if flushed.is_ok() && !self.gave_up.load(Ordering::Relaxed) {
                 self.mounted.sum_up(&self.file);

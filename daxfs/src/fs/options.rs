@@ -222,8 +222,9 @@ impl MountOptions {
     }
 
     /// Locks nothing for I/O. Overlapping reads and writes mix, and a file that is truncated while
-    /// it is read may show other files' data: only for a benchmark, which needs to know what the
-    /// copies alone cost.
+    /// it is read may show other files' data, and with checksums of data a file that is written
+    /// while it is closed may be taken for damaged: only for a benchmark, which needs to know what
+    /// the copies alone cost.
     #[must_use]
     pub fn without_io_lock_for_benchmark(self) -> Self {
         Self {

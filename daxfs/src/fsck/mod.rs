@@ -27,10 +27,10 @@
 //! The checkpoint: every node is reached once, and is what its parent expects; every item decodes
 //! and belongs to an inode that is there; names lead to inodes, are where their hashes belong, and
 //! form one tree; links, sizes, owners of blocks and the superblock's counts are right; the space
-//! map has exactly the blocks in use; where data has checksums, its blocks hold what these were
-//! computed of. Then the log: its records follow each other, apply to the
+//! map has exactly the blocks in use. Then the log: its records follow each other, apply to the
 //! checkpoint, and leave a state that holds all of that too. An image with a log is normal after a
-//! crash, and no issue.
+//! crash, and no issue. And where data has checksums, after the log its blocks hold what these were
+//! computed of.
 //!
 //! # Why it ends
 //! The tree is walked level by level, and the ranges of keys of the nodes at one level do not

@@ -84,6 +84,8 @@ pub(crate) struct FileBody {
     blocks: OnceLock<Arc<BlockMap>>,
     /// How many blocks the file has, while the map is not in memory.
     stored_blocks: u64,
+    /// Open files of it that may have something to flush: one, and those that are being closed.
+    unflushed: AtomicU32,
 }
 
 impl FileBody {
@@ -92,6 +94,7 @@ impl FileBody {
         Self {
             blocks: OnceLock::from(Arc::default()),
             stored_blocks: 0,
+            unflushed: AtomicU32::new(0),
         }
     }
 
@@ -99,7 +102,25 @@ impl FileBody {
         Self {
             blocks: OnceLock::new(),
             stored_blocks,
+            unflushed: AtomicU32::new(0),
         }
+    }
+
+    /// Counts an open file of it, until all that was stored through its mappings is flushed.
+    pub(crate) fn note_opened(&self) {
+        self.unflushed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one less: it is flushed.
+    pub(crate) fn note_flushed(&self) {
+        // Release: pairs with the acquire below. Whoever sees one less sees what was flushed.
+        self.unflushed.fetch_sub(1, Ordering::Release);
+    }
+
+    /// How many open files may have something to flush.
+    pub(crate) fn unflushed(&self) -> u32 {
+        // Acquire: pairs with the release above.
+        self.unflushed.load(Ordering::Acquire)
     }
 
     /// The block map, if it is in memory.

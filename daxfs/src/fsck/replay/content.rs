@@ -266,7 +266,10 @@ impl Model<'_, '_> {
             });
             without(&runs, &to).into_iter().chain(moved).collect()
         })?;
+        let sums = self.checksums(from_inode, &from)?.into_iter();
+        let sums = sums.map(|(block, sum)| (block - from_block + to_block, sum));
         self.forget_checksums(to_inode, &to)?;
+        self.add_checksums(to_inode, sums)?;
         self.forget_given(&gone);
         Ok(())
     }
@@ -307,7 +310,13 @@ impl Model<'_, '_> {
             });
             stays.into_iter().chain(moved).collect()
         })?;
+        let sums = self.checksums(number, &(moved_from..MAXIMUM_FILE_BLOCKS))?;
         self.forget_checksums(number, &(file_block..MAXIMUM_FILE_BLOCKS))?;
+        let moved = sums.into_iter().map(|(block, sum)| match direction {
+            ShiftDirection::TowardsStart => (block - len_blocks, sum),
+            ShiftDirection::TowardsEnd => (block + len_blocks, sum),
+        });
+        self.add_checksums(number, moved)?;
         self.forget_given(&gone);
         Ok(())
     }

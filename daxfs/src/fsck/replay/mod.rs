@@ -9,7 +9,7 @@
 //! | [`names`] | inodes that get, lose and move names |
 //! | [`attributes`] | attributes of all kinds |
 //! | [`content`] | lengths and blocks of files |
-//! | [`checksums`] | checksums of data that no longer count |
+//! | [`checksums`] | checksums of data that no longer count, or are of other blocks now |
 //! | [`runs`] | the runs of a file: taken out, put in, brought into their one form |
 //!
 //! Takes no locks.

@@ -118,7 +118,7 @@ fn an_image_without_the_feature_has_none() {
 /// A block that is damaged, and a record after which its checksum counts no longer.
 #[test]
 fn records_take_checksums_with_what_they_change() {
-    let records: [fn(&mut Builder<'_>) -> Record; 6] = [
+    let records: [fn(&mut Builder<'_>) -> Record; 5] = [
         |_| Record::ForgetChecksums {
             inode: FILE,
             file_blocks: 4..6,
@@ -141,14 +141,6 @@ fn records_take_checksums_with_what_they_change() {
             len_bytes: 0,
             time: TIME,
         },
-        |_| Record::Shift {
-            inode: FILE,
-            file_block: 1,
-            len_blocks: 1,
-            direction: ShiftDirection::TowardsEnd,
-            len_bytes: 11 * BLOCK_BYTES,
-            time: TIME,
-        },
         |builder| Record::Share {
             from_inode: builder.file(ROOT, "other", &[(0, 1)]),
             from_block: 0,
@@ -164,6 +156,65 @@ fn records_take_checksums_with_what_they_change() {
         let record = record(&mut builder);
         builder.record(&record);
         assert_eq!(builder.build().report().issues, [], "{record:?}");
+    }
+}
+
+/// A record that moves a damaged block, or gives it to another file as well.
+#[test]
+fn records_take_checksums_along_with_what_they_move() {
+    let shift = |direction, file_block, len_blocks| Record::Shift {
+        inode: FILE,
+        file_block,
+        len_blocks,
+        direction,
+        len_bytes: 300 * BLOCK_BYTES,
+        time: TIME,
+    };
+    let other = FILE + 1;
+    let share = Record::Share {
+        from_inode: FILE,
+        from_block: BAD - 1,
+        to_inode: other,
+        to_block: 127,
+        len_blocks: 3,
+        len_bytes: 0,
+        time: TIME,
+    };
+    let cases = [
+        (
+            shift(ShiftDirection::TowardsEnd, 1, 1),
+            vec![(FILE, BAD + 1)],
+        ),
+        (
+            shift(ShiftDirection::TowardsEnd, 3, 124),
+            vec![(FILE, BAD + 124)],
+        ),
+        (
+            shift(ShiftDirection::TowardsStart, 1, 2),
+            vec![(FILE, BAD - 2)],
+        ),
+        (shift(ShiftDirection::TowardsStart, BAD - 1, 3), vec![]),
+        (share, vec![(FILE, BAD), (other, 128)]),
+    ];
+    for (record, expected) in cases {
+        let mut builder = image(0..10);
+        assert_eq!(builder.file(ROOT, "other", &[(0, 1)]), other);
+        builder.record(&record);
+        let issues = builder.build().report().issues;
+        let found: Vec<(u64, u64)> = issues
+            .iter()
+            .filter_map(|issue| match issue {
+                Issue::DataDamaged {
+                    inode, file_block, ..
+                } => Some((*inode, *file_block)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            (found.len(), found),
+            (issues.len(), expected),
+            "{record:?}: {issues:?}"
+        );
     }
 }
 

@@ -17,13 +17,16 @@
 //!    or will have it
 //! ```
 //! Blocks that nobody changes keep their checksums in memory meanwhile, and reads are still checked
-//! against them: what decays then is found, and not summed up again as if it were right.
+//! against them: what decays then is found, and not summed up again as if it were right. Blocks
+//! that move within a file, or that a clone gets as well, take theirs along.
 //!
 //! # Invariants
 //! 1. A block whose checksum is in memory holds what that was computed of, or is damaged: whoever
-//!    changes it has made the group forgotten, and forgets the block's, before he begins.
+//!    changes it forgets it first, and changes it when the group is forgotten. He forgets together
+//!    with the look at its standing, or with the record: no checkpoint stores it in between.
 //! 2. Of a group that is not stored the next checkpoint's tree has nothing; and once it is
-//!    forgotten, a log that is replayed onto an earlier tree says so.
+//!    forgotten, a log that is replayed onto an earlier tree says so. So whatever a replay comes to
+//!    have is in memory as well.
 //! 3. Blocks have a checksum only where the block map has a block.
 //!
 //! # Locking
@@ -56,6 +59,8 @@ struct Groups {
     by_number: BTreeMap<u64, Group>,
     /// Numbers of those that differ from the last checkpoint's.
     changed: BTreeSet<u64>,
+    /// How many were given out.
+    tickets: u64,
 }
 
 struct Group {
@@ -70,11 +75,15 @@ struct Group {
 pub(crate) enum Standing {
     /// Nothing, for good: its blocks may change.
     Forgotten,
-    /// Nothing, once the log is durable.
-    Forgetting,
+    /// Nothing, once the log is durable up to the record that says so.
+    Forgetting(Ticket),
     /// The same as memory, now or after the next checkpoint.
     Stored,
 }
+
+/// Which of the records of one file that make the medium forget; later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
 
 impl Checksums {
     /// Whether any block has one.
@@ -95,16 +104,41 @@ impl Checksums {
         (group.bits >> place & 1 == 1).then(|| group.sums[place as usize])
     }
 
-    /// What has to happen before the blocks change: the standing that is furthest from forgotten of
-    /// the groups with checksums among them. `None` when there are no such.
-    pub(crate) fn standing(&self, file_blocks: &Range<u64>) -> Option<Standing> {
+    /// Those of the blocks in a range, with the blocks.
+    fn within(&self, file_blocks: &Range<u64>) -> Vec<(u64, u32)> {
+        if !self.has_any() {
+            return Vec::new();
+        }
+        let groups = self.latch();
+        let mut found = Vec::new();
+        for (number, group) in groups.by_number.range(groups_of(file_blocks)) {
+            let wanted = group.bits & mask(*number, file_blocks);
+            let places = (0..CHECKSUM_GROUP_BLOCKS).filter(|place| wanted >> place & 1 == 1);
+            let first = number * CHECKSUM_GROUP_BLOCKS;
+            found.extend(places.map(|place| (first + place, group.sums[place as usize])));
+        }
+        found
+    }
+
+    /// Blocks are about to change. Forgets them if the medium has nothing of them, for good or
+    /// once the log is durable; says how it is: the standing that is furthest from forgotten of
+    /// the groups with checksums among them, `None` when there are no such.
+    pub(crate) fn forget_unless_stored(&self, file_blocks: &[Range<u64>]) -> Option<Standing> {
         if !self.has_any() {
             return None;
         }
-        let groups = self.latch();
-        let touched = groups.by_number.range(groups_of(file_blocks));
-        let summed = touched.filter(|(number, group)| group.bits & mask(**number, file_blocks) > 0);
-        summed.map(|(_, group)| group.standing).max()
+        let mut groups = self.latch();
+        let standings = file_blocks.iter().flat_map(|blocks| {
+            let touched = groups.by_number.range(groups_of(blocks));
+            touched.filter(|(number, group)| group.bits & mask(**number, blocks) > 0)
+        });
+        let standing = standings.map(|(_, group)| group.standing).max();
+        if standing != Some(Standing::Stored) {
+            for blocks in file_blocks {
+                self.take_out(&mut groups, blocks);
+            }
+        }
+        standing
     }
 
     /// The blocks that are forgotten on the medium together with these.
@@ -114,39 +148,56 @@ impl Checksums {
         start..end.min(MAXIMUM_FILE_BLOCKS)
     }
 
-    /// A record that is being logged says that the medium has none of the region's.
-    pub(crate) fn begin_forgetting(&self, region: &Range<u64>) {
+    /// A record that is in the log says that the medium has none of the region's; blocks in it are
+    /// about to change. Inside its transaction.
+    pub(crate) fn begin_forgetting(
+        &self,
+        region: &Range<u64>,
+        file_blocks: &[Range<u64>],
+    ) -> Ticket {
         let mut groups = self.latch();
-        let Groups { by_number, changed } = &mut *groups;
+        groups.tickets += 1;
+        let ticket = Ticket(groups.tickets);
+        let Groups {
+            by_number, changed, ..
+        } = &mut *groups;
         for (number, group) in by_number.range_mut(groups_of(region)) {
             if group.standing == Standing::Stored {
-                group.standing = Standing::Forgetting;
+                group.standing = Standing::Forgetting(ticket);
                 changed.insert(*number);
             }
         }
+        for blocks in file_blocks {
+            self.take_out(&mut groups, blocks);
+        }
+        ticket
     }
 
     /// The record is durable.
-    pub(crate) fn end_forgetting(&self, region: &Range<u64>) {
+    pub(crate) fn end_forgetting(&self, region: &Range<u64>, ticket: Ticket) {
         let mut groups = self.latch();
         for (_, group) in groups.by_number.range_mut(groups_of(region)) {
-            if group.standing == Standing::Forgetting {
+            if matches!(group.standing, Standing::Forgetting(begun) if begun <= ticket) {
                 group.standing = Standing::Forgotten;
             }
         }
     }
 
-    /// Blocks go, or are about to change and forgotten on the medium.
-    pub(crate) fn forget(&self, file_blocks: Range<u64>) {
-        if !self.has_any() || file_blocks.is_empty() {
-            return;
+    /// Blocks go, or the medium has forgotten them.
+    pub(crate) fn forget(&self, file_blocks: &Range<u64>) {
+        if self.has_any() && !file_blocks.is_empty() {
+            self.take_out(&mut self.latch(), file_blocks);
         }
-        let mut groups = self.latch();
-        let Groups { by_number, changed } = &mut *groups;
+    }
+
+    fn take_out(&self, groups: &mut Groups, file_blocks: &Range<u64>) {
+        let Groups {
+            by_number, changed, ..
+        } = groups;
         let mut forgotten = 0;
         let mut empty = Vec::new();
-        for (number, group) in by_number.range_mut(groups_of(&file_blocks)) {
-            let gone = group.bits & mask(*number, &file_blocks);
+        for (number, group) in by_number.range_mut(groups_of(file_blocks)) {
+            let gone = group.bits & mask(*number, file_blocks);
             group.bits &= !gone;
             forgotten += u64::from(gone.count_ones());
             if gone > 0 && group.standing == Standing::Stored {
@@ -162,6 +213,23 @@ impl Checksums {
         self.summed.fetch_sub(forgotten, Ordering::Relaxed);
     }
 
+    /// Adds those of blocks that have come from `moved.start..` of `from` to `to` and after, by a
+    /// record of which the medium knows as much: their groups are stored. Inside its transaction.
+    pub(super) fn bring(&self, from: &Self, moved: &Range<u64>, to: u64) {
+        let sums = from.within(moved).into_iter();
+        self.arrive(sums.map(|(block, sum)| (block - moved.start + to, sum)));
+    }
+
+    fn arrive(&self, sums: impl Iterator<Item = (u64, u32)>) {
+        let mut groups = self.latch();
+        for (block, sum) in sums {
+            let group = self.put(&mut groups, block, sum, Standing::Stored);
+            // What else memory has of the group is right as well, and may be stored.
+            group.standing = Standing::Stored;
+            groups.changed.insert(block / CHECKSUM_GROUP_BLOCKS);
+        }
+    }
+
     /// Adds those of blocks that had none; all of the region are stored then.
     pub(crate) fn keep(&self, region: &Range<u64>, sums: impl IntoIterator<Item = (u64, u32)>) {
         let mut groups = self.latch();
@@ -169,7 +237,9 @@ impl Checksums {
             self.put(&mut groups, block, sum, Standing::Forgotten);
             groups.changed.insert(block / CHECKSUM_GROUP_BLOCKS);
         }
-        let Groups { by_number, changed } = &mut *groups;
+        let Groups {
+            by_number, changed, ..
+        } = &mut *groups;
         for (number, group) in by_number.range_mut(groups_of(region)) {
             if group.standing != Standing::Stored {
                 group.standing = Standing::Stored;
@@ -186,7 +256,13 @@ impl Checksums {
         }
     }
 
-    fn put(&self, groups: &mut Groups, file_block: u64, sum: u32, standing: Standing) {
+    fn put<'groups>(
+        &self,
+        groups: &'groups mut Groups,
+        file_block: u64,
+        sum: u32,
+        standing: Standing,
+    ) -> &'groups mut Group {
         let number = file_block / CHECKSUM_GROUP_BLOCKS;
         let group = groups.by_number.entry(number).or_insert_with(|| Group {
             standing,
@@ -199,6 +275,7 @@ impl Checksums {
         }
         group.bits |= 1 << place;
         group.sums[place as usize] = sum;
+        group
     }
 
     /// How many blocks have one.
@@ -281,32 +358,69 @@ mod tests {
         checksums
     }
 
+    fn begin_forgetting(checksums: &Checksums, blocks: Range<u64>) -> Ticket {
+        checksums.begin_forgetting(&(0..REGION_BLOCKS), std::slice::from_ref(&blocks))
+    }
+
     #[test]
     fn what_is_kept_is_there_and_what_is_forgotten_is_not() {
         let checksums = summed(100..300);
         assert_eq!((checksums.of(99), checksums.of(100)), (None, Some(100)));
-        checksums.forget(127..257);
+        checksums.forget(&(127..257));
         let found: Vec<_> = (90..310)
             .filter(|block| checksums.of(*block).is_some())
             .collect();
         assert_eq!(found, (100..127).chain(257..300).collect::<Vec<_>>());
         assert_eq!(checksums.summed_blocks(), 27 + 43);
-        checksums.forget(0..u64::MAX);
+        checksums.forget(&(0..u64::MAX));
         assert!(!checksums.has_any());
     }
 
     #[test]
     fn a_change_needs_what_the_summed_blocks_among_it_need() {
         let checksums = summed(100..130);
-        assert_eq!(checksums.standing(&(0..100)), None);
-        assert_eq!(checksums.standing(&(0..101)), Some(Standing::Stored));
+        let forget = |blocks: Range<u64>| checksums.forget_unless_stored(&[blocks]);
+        assert_eq!(forget(0..100), None);
+        assert_eq!(forget(0..101), Some(Standing::Stored));
+        assert_eq!(checksums.of(100), Some(100), "not yet");
         let region = Checksums::region_of(&(0..101));
         assert_eq!(region, 0..REGION_BLOCKS);
-        checksums.begin_forgetting(&region);
-        assert_eq!(checksums.standing(&(129..500)), Some(Standing::Forgetting));
-        checksums.end_forgetting(&region);
-        assert_eq!(checksums.standing(&(129..500)), Some(Standing::Forgotten));
-        assert_eq!(checksums.of(129), Some(129));
+        let ticket = begin_forgetting(&checksums, 0..101);
+        assert_eq!(checksums.of(100), None);
+        assert_eq!(forget(129..500), Some(Standing::Forgetting(ticket)));
+        checksums.end_forgetting(&region, ticket);
+        assert_eq!(forget(128..500), Some(Standing::Forgotten));
+        assert_eq!((checksums.of(127), checksums.of(128)), (Some(127), None));
+    }
+
+    /// One has waited for his own record, and not for that of another.
+    #[test]
+    fn a_record_that_came_later_is_not_durable_with_the_first() {
+        let checksums = summed(100..130);
+        let region = 0..REGION_BLOCKS;
+        let first = begin_forgetting(&checksums, 100..101);
+        checksums.bring(&summed(0..1), &(0..1), 110);
+        let second = begin_forgetting(&checksums, 101..102);
+        checksums.end_forgetting(&region, first);
+        let standing = checksums.forget_unless_stored(&[110..111, 129..130]);
+        assert_eq!(standing, Some(Standing::Forgetting(second)));
+    }
+
+    #[test]
+    fn blocks_that_come_bring_theirs_and_are_stored() {
+        let checksums = summed(100..130);
+        checksums.take_changed();
+        begin_forgetting(&checksums, 100..120);
+        checksums.bring(&summed(5..8), &(4..7), 200);
+        assert_eq!(
+            [200, 201, 202, 203].map(|block| checksums.of(block)),
+            [None, Some(5), Some(6), None]
+        );
+        assert_eq!(
+            checksums.to_store(1).map(|stored| stored.sums),
+            Some(vec![128, 129, 5, 6])
+        );
+        assert_eq!(checksums.to_store(0), None);
     }
 
     #[test]
@@ -317,7 +431,7 @@ mod tests {
             checksums.to_store(1).map(|stored| stored.sums),
             Some(vec![128, 129])
         );
-        checksums.begin_forgetting(&(0..REGION_BLOCKS));
+        checksums.begin_forgetting(&(0..REGION_BLOCKS), &[]);
         assert_eq!(checksums.to_store(1), None);
         assert_eq!(checksums.take_changed(), BTreeSet::from([0, 1]));
         assert!(!checksums.are_stored(&(0..500)));
@@ -329,7 +443,7 @@ mod tests {
         );
         // Blocks that go are stored without, by the record that takes them.
         checksums.take_changed();
-        checksums.forget(128..200);
+        checksums.forget(&(128..200));
         assert_eq!(checksums.take_changed(), BTreeSet::from([1]));
         assert_eq!(checksums.to_store(1), None);
     }

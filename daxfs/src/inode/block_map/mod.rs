@@ -151,6 +151,9 @@ impl BlockMap {
     /// looks up meanwhile finds the one or the other for each block.
     pub(crate) fn replace(&self, file_block: u64, mapped: MappedRun) -> Vec<MappedRun> {
         let mut changed = self.latch();
+        // First: whoever compares the new block does not find the old one's still there.
+        self.checksums
+            .forget(&(file_block..file_block + mapped.run.len_blocks));
         let mut replaced = Vec::new();
         for (block, piece) in pieces(file_block, mapped) {
             // A file has no more blocks than the tree has places: never `None`.
@@ -159,8 +162,6 @@ impl BlockMap {
                 changed.insert(block / GROUP_BLOCKS);
             }
         }
-        self.checksums
-            .forget(file_block..file_block + mapped.run.len_blocks);
         let before = count(&replaced);
         self.allocated_blocks
             .fetch_add(mapped.run.len_blocks, Ordering::Relaxed);
@@ -190,7 +191,7 @@ impl BlockMap {
                 changed.insert(first / GROUP_BLOCKS);
             }
         });
-        self.checksums.forget(file_blocks);
+        self.checksums.forget(&file_blocks);
         self.allocated_blocks
             .fetch_sub(count(&removed), Ordering::Relaxed);
         removed
@@ -220,6 +221,8 @@ impl BlockMap {
     pub(crate) fn collapse(&self, file_block: u64, len_blocks: u64) -> Vec<MappedRun> {
         let mut changed = self.latch();
         let end = file_block + len_blocks;
+        let moved = Checksums::default();
+        moved.bring(&self.checksums, &(end..u64::MAX), file_block);
         let removed = self.take(&mut changed, file_block..end);
         for extent in self.extents_from(end) {
             self.take(&mut changed, extent.file_blocks());
@@ -229,6 +232,8 @@ impl BlockMap {
                 extent.mapped(),
             );
         }
+        self.checksums
+            .bring(&moved, &(file_block..u64::MAX), file_block);
         removed
     }
 
@@ -236,6 +241,12 @@ impl BlockMap {
     /// sure that there is room. Look-ups meanwhile may find holes.
     pub(crate) fn spread(&self, file_block: u64, len_blocks: u64) {
         let mut changed = self.latch();
+        let moved = Checksums::default();
+        moved.bring(
+            &self.checksums,
+            &(file_block..u64::MAX),
+            file_block + len_blocks,
+        );
         for extent in self.extents_from(file_block).into_iter().rev() {
             self.take(&mut changed, extent.file_blocks());
             self.insert(
@@ -244,6 +255,14 @@ impl BlockMap {
                 extent.mapped(),
             );
         }
+        self.checksums
+            .bring(&moved, &(file_block..u64::MAX), file_block);
+    }
+
+    /// Blocks that `from` has at `from_blocks` are here now, too, from `to_block` on: so are their
+    /// checksums. Inside the transaction that makes it so.
+    pub(crate) fn bring_checksums(&self, from: &Self, from_blocks: &Range<u64>, to_block: u64) {
+        self.checksums.bring(&from.checksums, from_blocks, to_block);
     }
 
     /// Extents from `file_block` on; the first begins there if it would begin before.

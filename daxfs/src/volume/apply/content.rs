@@ -128,7 +128,7 @@ pub(super) fn apply(volume: &Volume, record: &Record) -> Result<()> {
         Record::RedoDone { inode } => volume.redo.forget_file(*inode),
         Record::ForgetChecksums { inode, file_blocks } => {
             let inode = volume.inode(*inode)?;
-            volume.blocks(&inode)?.checksums.forget(file_blocks.clone());
+            volume.blocks(&inode)?.checksums.forget(file_blocks);
             volume.inodes.mark_changed(&inode);
         }
         other => {
@@ -215,6 +215,7 @@ fn share(
         let at = extent.file_block - from_blocks.start + to_block;
         target.load_into_hole(at, extent.mapped());
     }
+    target.bring_checksums(source, &from_blocks, to_block);
     Ok(())
 }
 
