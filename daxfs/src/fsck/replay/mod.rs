@@ -25,11 +25,11 @@ use super::issue::Issue;
 use super::items::Items;
 use super::log::{Log, Place};
 use crate::error::Error;
-use crate::format::Timestamp;
 use crate::format::geometry::MAXIMUM_FILE_BLOCKS;
 use crate::format::item::orphan::orphan_key;
 use crate::format::item::{ItemKind, Key, StoredInode};
 use crate::format::record::{Lsn, Record};
+use crate::format::{SuperblockState, Timestamp};
 
 /// Bytes that a record wants written again, and where on the device.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ fn impossible<T>(problem: String) -> Applied<T> {
     Err(Failure::Impossible(problem))
 }
 
-/// Applies the log to `items`, as far as it goes. `used` are the blocks that the checkpoint uses:
+/// Applies the log to `items`, as far as it goes; that of an image that was unmounted is empty,
+/// whatever is in the ring. `used` are the blocks that the checkpoint uses:
 /// none of them is given away before the next checkpoint.
 ///
 /// # Errors
@@ -93,6 +94,9 @@ pub(super) fn replay(items: &mut Items<'_>, used: &Bits) -> Result<Replay, Error
     let given = Bits::new(image.block_count());
     if let Some(issue) = log.check_first() {
         replay.issue = Some(issue);
+        return Ok(replay);
+    }
+    if image.superblock.state == SuperblockState::Clean {
         return Ok(replay);
     }
     loop {

@@ -428,7 +428,10 @@ impl<'a> Builder<'a> {
             live_inodes: (inodes.count() as u64).max(1),
             created_ns: 1,
             checkpointed_ns: 2,
-            state: SuperblockState::Clean,
+            state: match self.log.is_empty() {
+                true => SuperblockState::Clean,
+                false => SuperblockState::InUse,
+            },
         };
         let mut image = TestImage {
             bytes: layout.bytes,

@@ -8,7 +8,6 @@ use daxfs_pmem::{Device, PersistenceChoice};
 
 use super::builder::{Builder, ROOT, TIME};
 use super::device::{bytes_of, device_of};
-use crate::format::SuperblockState;
 use crate::format::record::Record;
 use crate::fs::{Filesystem, FormatOptions, MountOptions, SetAttributes, SetMode};
 use crate::fsck::{NoProgress, Outcome, check, repair};
@@ -141,9 +140,7 @@ fn a_truncation_keeps_the_blocks_that_its_record_says() {
         kept_blocks: 512,
         time: TIME,
     });
-    let mut image = builder.build();
-    // A mount looks into the log of an image that was not unmounted.
-    image.edit_superblock(|superblock| superblock.state = SuperblockState::InUse);
+    let image = builder.build();
     let report = image.report();
     assert_eq!((report.issues, report.log_records), (vec![], 1));
     let device = Arc::new(image.device());

@@ -1,5 +1,6 @@
 //! Images without damage pass, and are counted right.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::builder::{Builder, ROOT, settled};
@@ -8,6 +9,7 @@ use crate::error::Error;
 use crate::format::geometry::BLOCK_BYTES;
 use crate::format::record::{Disposition, Record};
 use crate::format::{FileType, Superblock, SuperblockState};
+use crate::fs::{Filesystem, MountOptions};
 use crate::fsck::{Issue, NoProgress, Progress, Severity, Shutdown, Stage, check};
 
 #[test]
@@ -115,11 +117,18 @@ fn an_image_with_a_log_is_clean() {
         disposition: Disposition::Orphaned,
     });
     let mut image = builder.build();
-    image.edit_superblock(|superblock| superblock.state = SuperblockState::InUse);
     let report = image.report();
     assert_eq!(report.issues, []);
     assert_eq!((report.log_records, report.inodes), (3, 12));
     assert_eq!(report.shutdown, Shutdown::Unclean);
+
+    // Of an image that was unmounted nobody looks into the log.
+    image.edit_superblock(|superblock| superblock.state = SuperblockState::Clean);
+    let report = image.report();
+    assert_eq!((report.issues, report.log_records), (vec![], 0));
+    let device = Arc::new(image.device());
+    let fs = Filesystem::mount(device, MountOptions::default()).unwrap();
+    assert!(fs.open("/new").is_err());
 }
 
 /// An image whose copies are of generations 8 and 7, as a crash between their writes leaves them.
