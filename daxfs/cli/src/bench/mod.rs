@@ -23,7 +23,8 @@
 //! A *cell* is one workload, one design and one number of threads. The time of a cell is cut into
 //! slices, and the cells that are compared with each other take turns slice by slice, in a
 //! rotating order: what a noisy machine does to one design it does to all, so that their ratios
-//! hold even where their absolute numbers do not.
+//! hold even where their absolute numbers do not. In memory each pair of locks has an image, and
+//! after some slices gets that of another: what one image's memory costs falls on all of them.
 //!
 //! Every slice ends with a check, outside the measured time, that `read_at` and a load through a
 //! mapping return the same bytes, and those that must be there.
@@ -166,7 +167,12 @@ fn measure_group(
 ) -> Result<Vec<Cell>> {
     let new_cell = |&design| Cell::new(group, design);
     let mut cells: Vec<Cell> = group.designs.iter().map(new_cell).collect();
+    // Each design gets each image for as many slices, if there are enough.
+    let slices_per_image = (plan.slices / stage.images()).max(1);
     for slice in 0..plan.slices {
+        if slice > 0 && slice.is_multiple_of(slices_per_image) {
+            stage.rotate();
+        }
         for turn in 0..cells.len() {
             // Each design is as often first, second and so on as every other.
             let index = (turn + slice) % cells.len();

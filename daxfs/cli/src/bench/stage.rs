@@ -2,7 +2,8 @@
 //!
 //! A design is chosen when an image is mounted, and the designs take turns all the time. In
 //! memory each pair of locks therefore has an image of its own, and all are mounted at once; only
-//! what else there is to a design is chosen by mounting the image anew. An image file (`--image`)
+//! what else there is to a design is chosen by mounting the image anew, and which pair has which
+//! image when they change places ([`Stage::rotate`]). An image file (`--image`)
 //! is one device for all: its mount changes hands between slices. The files of the benchmark lie
 //! in a directory of their own, which is removed at the end.
 //!
@@ -122,6 +123,21 @@ impl Stage {
                 .ok_or_else(|| anyhow!("no image for {design}"))?,
         };
         work(image.mounted_with(design)?, &self.directory)
+    }
+
+    /// Gives each pair of locks the image that another had: some lie in memory that is dearer to
+    /// map than others', and that is no design's merit.
+    pub(crate) fn rotate(&mut self) {
+        let homes: Vec<Design> = self.images.iter().map(|image| image.home).collect();
+        let next = homes.iter().cycle().skip(1);
+        for (image, home) in self.images.iter_mut().zip(next) {
+            image.home = *home;
+        }
+    }
+
+    /// How many images there are.
+    pub(crate) fn images(&self) -> usize {
+        self.images.len()
     }
 
     /// Removes what the benchmark made, and unmounts.
