@@ -1,5 +1,5 @@
-//! What metadata costs as there is more of it: names in one directory, mounting, appending, and
-//! blocks that two threads take at once.
+//! What metadata costs as there is more of it: names in one directory, mounting, appending, blocks
+//! that two threads take at once; and what checksums of data cost.
 //!
 //! ```text
 //! cargo bench -p daxfs-benches --bench metadata                   all, in under three minutes
@@ -11,6 +11,7 @@
 //! | [`names`] | making and looking up names, checkpoints, mounts, with so many in one place |
 //! | [`appends`] | 4 KiB at a time to one file, as it grows |
 //! | [`blocks`] | blocks taken and given back by one thread, and by two |
+//! | [`checksums`] | reads, writes and closing, with checksums of data and without |
 //!
 //! There are no bars here. Images are in memory with the back end of persistent memory: it is DRAM,
 //! and the fences and write-backs cost what they cost there. Others use the machine too, so what
@@ -19,6 +20,7 @@
 
 mod appends;
 mod blocks;
+mod checksums;
 mod names;
 
 use std::sync::Arc;
@@ -72,7 +74,9 @@ fn main() -> Result<()> {
     println!();
     appends::print(extent.most_appended_bytes)?;
     println!();
-    blocks::print(extent.block_rounds)
+    blocks::print(extent.block_rounds)?;
+    println!();
+    checksums::print(extent.block_rounds)
 }
 
 /// A device of memory, all of which is there, with an empty filesystem.
