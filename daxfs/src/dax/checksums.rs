@@ -39,18 +39,14 @@ const FORGET_LOG_BYTES: u64 = 128;
 ///
 /// # Errors
 /// [`Error::DataCorrupt`] for the first that holds something else, and what the device reports.
-pub(super) fn check(mapped: &MappedFile, mut file_blocks: Range<u64>) -> Result<()> {
-    if !mapped.blocks.checksums.has_any() {
-        return Ok(());
-    }
-    file_blocks.try_for_each(|file_block| check_block(mapped, file_block))
+pub(super) fn check(mapped: &MappedFile, file_blocks: Range<u64>) -> Result<()> {
+    let summed = mapped.blocks.checksums.within(&file_blocks);
+    let mut summed = summed.into_iter();
+    summed.try_for_each(|(file_block, expected)| compare(mapped, file_block, expected))
 }
 
-fn check_block(mapped: &MappedFile, file_block: u64) -> Result<()> {
+fn compare(mapped: &MappedFile, file_block: u64, expected: u32) -> Result<()> {
     let checksums = &mapped.blocks.checksums;
-    let Some(expected) = checksums.of(file_block) else {
-        return Ok(());
-    };
     let Found::Mapped(there) = mapped.blocks.look_up(file_block, 1) else {
         return Ok(());
     };
@@ -85,7 +81,8 @@ pub(super) fn before_change(mapped: &MappedFile, bytes: Range<u64>) -> Result<()
         (bytes.end - 1, bytes.end.is_multiple_of(BLOCK_BYTES)),
     ] {
         if !is_whole {
-            check_block(mapped, edge / BLOCK_BYTES)?;
+            let block = edge / BLOCK_BYTES;
+            check(mapped, block..block + 1)?;
         }
     }
     let blocks = bytes.start / BLOCK_BYTES..blocks_for_bytes(bytes.end);
@@ -109,13 +106,24 @@ pub(super) fn before_mapping(mapped: &MappedFile, fault: &PageFault<'_>) -> Resu
         return Ok(());
     }
     let pages = Size::Large.around(fault.page);
-    let is_right = |page: &u64| check_block(mapped, *page).is_ok();
-    let right: Vec<Range<u64>> = pages
-        .clone()
-        .filter(is_right)
-        .map(|page| page..page + 1)
-        .collect();
+    let is_damaged = |(page, expected): &(u64, u32)| compare(mapped, *page, *expected).is_err();
+    let summed = mapped.blocks.checksums.within(&pages).into_iter();
+    let damaged = summed.filter(is_damaged).map(|(page, _)| page);
+    let right = without(pages.clone(), damaged);
     forget(mapped, &pages, &right).map_err(|_| FaultError::Device)
+}
+
+/// What is left of a range without some of it, which come in order.
+fn without(range: Range<u64>, some: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+    let mut left = Vec::new();
+    let mut at = range.start;
+    for one in some {
+        left.push(at..one);
+        at = one + 1;
+    }
+    left.push(at..range.end);
+    left.retain(|range| !range.is_empty());
+    left
 }
 
 /// Forgets the checksums of blocks among `around`, and makes the medium forget them, before any of

@@ -16,6 +16,9 @@
 //!    what memory has,   it is not known to be durable             blocks may change in place
 //!    or will have it
 //! ```
+//! What comes from elsewhere makes a group stored too, even while it is being forgotten: whoever
+//! waits for the record waits for it all the same.
+//!
 //! Blocks that nobody changes keep their checksums in memory meanwhile, and reads are still checked
 //! against them: what decays then is found, and not summed up again as if it were right. Blocks
 //! that move within a file, or that a clone gets as well, take theirs along.
@@ -47,15 +50,17 @@ const REGION_BLOCKS: u64 = 32 * CHECKSUM_GROUP_BLOCKS;
 /// The checksums of one file's blocks.
 #[derive(Default)]
 pub(crate) struct Checksums {
-    /// How many blocks have one: tells who needs no latch. Whoever must see a checksum came to its
-    /// file by a lock that who put it there has held.
+    /// How many blocks have one.
     summed: Tally,
+    /// How many groups there are: tells who needs no latch. Whoever must see one came to its file
+    /// by a lock that who put it there has held.
+    present: Tally,
     groups: Mutex<Groups>,
 }
 
 #[derive(Default)]
 struct Groups {
-    /// By number; those without any checksum are not here.
+    /// By number; those without any checksum are not here, unless they are being forgotten.
     by_number: BTreeMap<u64, Group>,
     /// Numbers of those that differ from the last checkpoint's.
     changed: BTreeSet<u64>,
@@ -64,21 +69,38 @@ struct Groups {
 }
 
 struct Group {
-    standing: Standing,
+    /// Whether the medium has what memory has, now or after the next checkpoint; otherwise it has
+    /// nothing, once the log is durable.
+    is_stored: bool,
+    /// The last record that made the medium forget, until it is durable.
+    pending: Option<Ticket>,
     /// Which blocks have one.
     bits: u128,
     sums: Box<[u32; CHECKSUM_GROUP_BLOCKS as usize]>,
 }
 
-/// What the medium knows of a group.
+/// What the medium knows of blocks that are about to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Nothing, for good: its blocks may change.
+    /// Nothing, for good.
     Forgotten,
-    /// Nothing, once the log is durable up to the record that says so.
+    /// Nothing, once the log is durable up to a record that says so.
     Forgetting(Ticket),
-    /// The same as memory, now or after the next checkpoint.
+    /// A checksum of theirs, perhaps.
     Stored,
+}
+
+impl Group {
+    /// What the medium knows of some of the blocks; `None` when that is nothing, and was so all
+    /// along.
+    fn standing(&self, blocks: u128) -> Option<Standing> {
+        let has_some = self.bits & blocks > 0;
+        match self.pending {
+            _ if has_some && self.is_stored => Some(Standing::Stored),
+            Some(ticket) => Some(Standing::Forgetting(ticket)),
+            None => has_some.then_some(Standing::Forgotten),
+        }
+    }
 }
 
 /// Which of the records of one file that make the medium forget; later ones are greater.
@@ -86,9 +108,9 @@ pub(crate) enum Standing {
 pub(crate) struct Ticket(u64);
 
 impl Checksums {
-    /// Whether any block has one.
+    /// Whether any block has one, or has had one of which the medium may still know.
     pub(crate) fn has_any(&self) -> bool {
-        self.summed.load(Ordering::Relaxed) > 0
+        self.present.load(Ordering::Relaxed) > 0
     }
 
     /// That of a block.
@@ -105,7 +127,7 @@ impl Checksums {
     }
 
     /// Those of the blocks in a range, with the blocks.
-    fn within(&self, file_blocks: &Range<u64>) -> Vec<(u64, u32)> {
+    pub(crate) fn within(&self, file_blocks: &Range<u64>) -> Vec<(u64, u32)> {
         if !self.has_any() {
             return Vec::new();
         }
@@ -122,7 +144,7 @@ impl Checksums {
 
     /// Blocks are about to change. Forgets them if the medium has nothing of them, for good or
     /// once the log is durable; says how it is: the standing that is furthest from forgotten of
-    /// the groups with checksums among them, `None` when there are no such.
+    /// the groups that have checksums among them, or are being forgotten; `None` without such.
     pub(crate) fn forget_unless_stored(&self, file_blocks: &[Range<u64>]) -> Option<Standing> {
         if !self.has_any() {
             return None;
@@ -130,9 +152,9 @@ impl Checksums {
         let mut groups = self.latch();
         let standings = file_blocks.iter().flat_map(|blocks| {
             let touched = groups.by_number.range(groups_of(blocks));
-            touched.filter(|(number, group)| group.bits & mask(**number, blocks) > 0)
+            touched.filter_map(|(number, group)| group.standing(mask(*number, blocks)))
         });
-        let standing = standings.map(|(_, group)| group.standing).max();
+        let standing = standings.max();
         if standing != Some(Standing::Stored) {
             for blocks in file_blocks {
                 self.take_out(&mut groups, blocks);
@@ -162,8 +184,8 @@ impl Checksums {
             by_number, changed, ..
         } = &mut *groups;
         for (number, group) in by_number.range_mut(groups_of(region)) {
-            if group.standing == Standing::Stored {
-                group.standing = Standing::Forgetting(ticket);
+            group.pending = Some(ticket);
+            if std::mem::take(&mut group.is_stored) {
                 changed.insert(*number);
             }
         }
@@ -177,10 +199,9 @@ impl Checksums {
     pub(crate) fn end_forgetting(&self, region: &Range<u64>, ticket: Ticket) {
         let mut groups = self.latch();
         for (_, group) in groups.by_number.range_mut(groups_of(region)) {
-            if matches!(group.standing, Standing::Forgetting(begun) if begun <= ticket) {
-                group.standing = Standing::Forgotten;
-            }
+            group.pending.take_if(|pending| *pending <= ticket);
         }
+        self.drop_empty(&mut groups, region);
     }
 
     /// Blocks go, or the medium has forgotten them.
@@ -195,22 +216,31 @@ impl Checksums {
             by_number, changed, ..
         } = groups;
         let mut forgotten = 0;
-        let mut empty = Vec::new();
         for (number, group) in by_number.range_mut(groups_of(file_blocks)) {
             let gone = group.bits & mask(*number, file_blocks);
             group.bits &= !gone;
             forgotten += u64::from(gone.count_ones());
-            if gone > 0 && group.standing == Standing::Stored {
+            if gone > 0 && group.is_stored {
                 changed.insert(*number);
             }
-            if group.bits == 0 {
-                empty.push(*number);
-            }
-        }
-        for number in empty {
-            by_number.remove(&number);
         }
         self.summed.fetch_sub(forgotten, Ordering::Relaxed);
+        self.drop_empty(groups, file_blocks);
+    }
+
+    fn drop_empty(&self, groups: &mut Groups, file_blocks: &Range<u64>) {
+        let is_over = |group: &Group| group.bits == 0 && group.pending.is_none();
+        let touched = groups.by_number.range(groups_of(file_blocks));
+        let empty = touched.filter(|(_, group)| is_over(group));
+        for number in empty.map(|(number, _)| *number).collect::<Vec<_>>() {
+            groups.by_number.remove(&number);
+        }
+        self.note_present(groups);
+    }
+
+    fn note_present(&self, groups: &Groups) {
+        let present = groups.by_number.len() as u64;
+        self.present.store(present, Ordering::Relaxed);
     }
 
     /// Adds those of blocks that have come from `moved.start..` of `from` to `to` and after, by a
@@ -223,37 +253,38 @@ impl Checksums {
     fn arrive(&self, sums: impl Iterator<Item = (u64, u32)>) {
         let mut groups = self.latch();
         for (block, sum) in sums {
-            let group = self.put(&mut groups, block, sum, Standing::Stored);
             // What else memory has of the group is right as well, and may be stored.
-            group.standing = Standing::Stored;
+            self.put(&mut groups, block, sum).is_stored = true;
             groups.changed.insert(block / CHECKSUM_GROUP_BLOCKS);
         }
+        self.note_present(&groups);
     }
 
     /// Adds those of blocks that had none; all of the region are stored then.
     pub(crate) fn keep(&self, region: &Range<u64>, sums: impl IntoIterator<Item = (u64, u32)>) {
         let mut groups = self.latch();
         for (block, sum) in sums {
-            self.put(&mut groups, block, sum, Standing::Forgotten);
+            self.put(&mut groups, block, sum);
             groups.changed.insert(block / CHECKSUM_GROUP_BLOCKS);
         }
         let Groups {
             by_number, changed, ..
         } = &mut *groups;
         for (number, group) in by_number.range_mut(groups_of(region)) {
-            if group.standing != Standing::Stored {
-                group.standing = Standing::Stored;
+            if group.bits > 0 && !std::mem::replace(&mut group.is_stored, true) {
                 changed.insert(*number);
             }
         }
+        self.note_present(&groups);
     }
 
     /// Adds what the medium has.
     pub(crate) fn load(&self, stored: &StoredChecksums) {
         let mut groups = self.latch();
         for (block, sum) in stored.blocks() {
-            self.put(&mut groups, block, sum, Standing::Stored);
+            self.put(&mut groups, block, sum).is_stored = true;
         }
+        self.note_present(&groups);
     }
 
     fn put<'groups>(
@@ -261,11 +292,11 @@ impl Checksums {
         groups: &'groups mut Groups,
         file_block: u64,
         sum: u32,
-        standing: Standing,
     ) -> &'groups mut Group {
         let number = file_block / CHECKSUM_GROUP_BLOCKS;
         let group = groups.by_number.entry(number).or_insert_with(|| Group {
-            standing,
+            is_stored: false,
+            pending: None,
             bits: 0,
             sums: Box::new([0; CHECKSUM_GROUP_BLOCKS as usize]),
         });
@@ -287,14 +318,14 @@ impl Checksums {
     pub(crate) fn are_stored(&self, file_blocks: &Range<u64>) -> bool {
         let groups = self.latch();
         let mut touched = groups.by_number.range(groups_of(file_blocks));
-        touched.all(|(_, group)| group.standing == Standing::Stored)
+        touched.all(|(_, group)| group.bits == 0 || group.is_stored)
     }
 
     /// What the next checkpoint stores of a group; `None`: nothing.
     pub(crate) fn to_store(&self, number: u64) -> Option<StoredChecksums> {
         let groups = self.latch();
         let group = groups.by_number.get(&number)?;
-        if group.standing != Standing::Stored {
+        if !group.is_stored || group.bits == 0 {
             return None;
         }
         let has = |place: &usize| group.bits >> place & 1 == 1;
@@ -346,119 +377,4 @@ fn mask(number: u64, file_blocks: &Range<u64>) -> u128 {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    fn summed(blocks: Range<u64>) -> Checksums {
-        let checksums = Checksums::default();
-        checksums.keep(
-            &(0..REGION_BLOCKS),
-            blocks.map(|block| (block, block as u32)),
-        );
-        checksums
-    }
-
-    fn begin_forgetting(checksums: &Checksums, blocks: Range<u64>) -> Ticket {
-        checksums.begin_forgetting(&(0..REGION_BLOCKS), std::slice::from_ref(&blocks))
-    }
-
-    #[test]
-    fn what_is_kept_is_there_and_what_is_forgotten_is_not() {
-        let checksums = summed(100..300);
-        assert_eq!((checksums.of(99), checksums.of(100)), (None, Some(100)));
-        checksums.forget(&(127..257));
-        let found: Vec<_> = (90..310)
-            .filter(|block| checksums.of(*block).is_some())
-            .collect();
-        assert_eq!(found, (100..127).chain(257..300).collect::<Vec<_>>());
-        assert_eq!(checksums.summed_blocks(), 27 + 43);
-        checksums.forget(&(0..u64::MAX));
-        assert!(!checksums.has_any());
-    }
-
-    #[test]
-    fn a_change_needs_what_the_summed_blocks_among_it_need() {
-        let checksums = summed(100..130);
-        let forget = |blocks: Range<u64>| checksums.forget_unless_stored(&[blocks]);
-        assert_eq!(forget(0..100), None);
-        assert_eq!(forget(0..101), Some(Standing::Stored));
-        assert_eq!(checksums.of(100), Some(100), "not yet");
-        let region = Checksums::region_of(&(0..101));
-        assert_eq!(region, 0..REGION_BLOCKS);
-        let ticket = begin_forgetting(&checksums, 0..101);
-        assert_eq!(checksums.of(100), None);
-        assert_eq!(forget(129..500), Some(Standing::Forgetting(ticket)));
-        checksums.end_forgetting(&region, ticket);
-        assert_eq!(forget(128..500), Some(Standing::Forgotten));
-        assert_eq!((checksums.of(127), checksums.of(128)), (Some(127), None));
-    }
-
-    /// One has waited for his own record, and not for that of another.
-    #[test]
-    fn a_record_that_came_later_is_not_durable_with_the_first() {
-        let checksums = summed(100..130);
-        let region = 0..REGION_BLOCKS;
-        let first = begin_forgetting(&checksums, 100..101);
-        checksums.bring(&summed(0..1), &(0..1), 110);
-        let second = begin_forgetting(&checksums, 101..102);
-        checksums.end_forgetting(&region, first);
-        let standing = checksums.forget_unless_stored(&[110..111, 129..130]);
-        assert_eq!(standing, Some(Standing::Forgetting(second)));
-    }
-
-    #[test]
-    fn blocks_that_come_bring_theirs_and_are_stored() {
-        let checksums = summed(100..130);
-        checksums.take_changed();
-        begin_forgetting(&checksums, 100..120);
-        checksums.bring(&summed(5..8), &(4..7), 200);
-        assert_eq!(
-            [200, 201, 202, 203].map(|block| checksums.of(block)),
-            [None, Some(5), Some(6), None]
-        );
-        assert_eq!(
-            checksums.to_store(1).map(|stored| stored.sums),
-            Some(vec![128, 129, 5, 6])
-        );
-        assert_eq!(checksums.to_store(0), None);
-    }
-
-    #[test]
-    fn a_checkpoint_stores_what_stands_and_nothing_of_what_is_forgotten() {
-        let checksums = summed(100..130);
-        assert_eq!(checksums.take_changed(), BTreeSet::from([0, 1]));
-        assert_eq!(
-            checksums.to_store(1).map(|stored| stored.sums),
-            Some(vec![128, 129])
-        );
-        checksums.begin_forgetting(&(0..REGION_BLOCKS), &[]);
-        assert_eq!(checksums.to_store(1), None);
-        assert_eq!(checksums.take_changed(), BTreeSet::from([0, 1]));
-        assert!(!checksums.are_stored(&(0..500)));
-        checksums.keep(&(0..REGION_BLOCKS), [(131, 7)]);
-        assert!(checksums.are_stored(&(0..500)));
-        assert_eq!(
-            checksums.to_store(1).map(|stored| stored.sums),
-            Some(vec![128, 129, 7])
-        );
-        // Blocks that go are stored without, by the record that takes them.
-        checksums.take_changed();
-        checksums.forget(&(128..200));
-        assert_eq!(checksums.take_changed(), BTreeSet::from([1]));
-        assert_eq!(checksums.to_store(1), None);
-    }
-
-    #[test]
-    fn what_is_loaded_is_what_the_medium_has() {
-        let before = summed(120..140);
-        let after = Checksums::default();
-        for group in [0, 1] {
-            after.load(&before.to_store(group).unwrap());
-        }
-        assert!((120..140).all(|block| after.of(block) == Some(block as u32)));
-        assert_eq!(
-            (after.summed_blocks(), after.take_changed()),
-            (20, BTreeSet::new())
-        );
-    }
-}
+mod tests;
