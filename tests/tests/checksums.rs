@@ -12,7 +12,7 @@ use daxfs::fsck::{self, Issue, NoProgress, Outcome, Refusal};
 use daxfs::schedule::{Point, Schedule};
 use daxfs::{
     DataChecksums, DataMode, Device, Error, File, Filesystem, FormatOptions, Length, MapOptions,
-    Mapping, MountOptions, PageTables, PersistenceChoice, Protection,
+    Mapping, MountOptions, PageTables, Persistence, PersistenceChoice, Protection,
 };
 use daxfs_tests::fixture::{
     Numbers, assert_clean, bytes_of, formatted_with, memory_device, mount, mount_read_only,
@@ -435,7 +435,8 @@ fn long_files_are_summed_up_part_by_part() {
 fn image_files_have_them_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
-    let device = Device::create_file(&path, DEVICE_BYTES, PersistenceChoice::Detect).unwrap();
+    let choice = PersistenceChoice::Use(Persistence::Msync);
+    let device = Device::create_file(&path, DEVICE_BYTES, choice).unwrap();
     let options = FormatOptions {
         data_checksums: DataChecksums::On,
         ..FormatOptions::default()

@@ -118,11 +118,10 @@ fn a_removed_file_does_not_come_back_with_the_bytes_of_its_clone() {
     let image = tempfile::NamedTempFile::new().unwrap();
     image.as_file().set_len(DEVICE_BYTES).unwrap();
     let open = || {
-        let choice = PersistenceChoice::Detect;
+        let choice = PersistenceChoice::Use(Persistence::Msync);
         Device::open_file(image.path(), DeviceAccess::ReadWrite, choice).unwrap()
     };
     let device = Arc::new(open());
-    assert_eq!(device.persistence(), Persistence::Msync);
     Filesystem::format(&device, &FormatOptions::default()).unwrap();
     let fs = mount(&device);
     let page_table = MapOptions {
