@@ -79,7 +79,7 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
 /// Where a block begins, if the image has it.
 fn offset(image: &[u8], block: u64) -> Option<usize> {
     let at = usize::try_from(block).ok()?.checked_mul(BLOCK)?;
-    (at + BLOCK <= image.len()).then_some(at)
+    (at.checked_add(BLOCK)? <= image.len()).then_some(at)
 }
 
 /// The CRC-32C of a block at `at`.

@@ -23,10 +23,8 @@ const DROPPED_HASH_BITS: u32 = 16;
 
 /// The least position that an entry can have. Those below are for `.` and `..`, which are not
 /// stored, in listings.
-#[cfg(test)]
 pub(crate) const FIRST_DIRENT_POSITION: u64 = 1 << DISCRIMINATOR_BITS;
 /// Positions of entries are below this.
-#[cfg(test)]
 pub(crate) const DIRENT_POSITION_LIMIT: u64 = 1 << (64 - DROPPED_HASH_BITS + DISCRIMINATOR_BITS);
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
