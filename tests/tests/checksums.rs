@@ -33,6 +33,15 @@ fn put(fs: &Filesystem, path: &str, bytes: &[u8]) {
     fs.checkpoint().unwrap();
 }
 
+/// An image with a file of 10 pages that are summed up and stored; it is open.
+fn with_file() -> (Arc<Device>, Filesystem, File) {
+    let device = formatted();
+    let fs = mount(&device);
+    put(&fs, "/file", &[7; 10 * PAGE as usize]);
+    let file = fs.open("/file").unwrap();
+    (device, fs, file)
+}
+
 /// Where a byte of a file is on the device.
 fn place_of(file: &File, at: u64) -> u64 {
     let extents = file.extents();
@@ -89,10 +98,7 @@ fn issues(device: &Device) -> Vec<Issue> {
 
 #[test]
 fn what_decays_is_found_by_reads_maps_copies_and_the_check() {
-    let device = formatted();
-    let fs = mount(&device);
-    put(&fs, "/file", &[7; 10 * PAGE as usize]);
-    let file = fs.open("/file").unwrap();
+    let (device, fs, file) = with_file();
     decay(&device, place_of(&file, 3 * PAGE + 100));
 
     assert_damaged(read(&file, 3 * PAGE, 1), 3);
@@ -263,10 +269,7 @@ fn change_and_check(name: &str, data: DataMode, change: fn(&Filesystem, &File)) 
 /// One block is changed, another decays meanwhile: closing the file must not make that right.
 #[test]
 fn what_decays_while_another_block_changes_is_not_summed_up() {
-    let device = formatted();
-    let fs = mount(&device);
-    put(&fs, "/file", &[7; 10 * PAGE as usize]);
-    let file = fs.open("/file").unwrap();
+    let (device, fs, file) = with_file();
     file.write_all_at(&[8; 100], 2 * PAGE).unwrap();
     decay(&device, place_of(&file, 5 * PAGE));
     drop(file);
@@ -340,10 +343,7 @@ fn what_decays_is_found_wherever_it_goes() {
     ];
     for (path, name, act) in moves {
         for moment in ["before", "after"] {
-            let device = formatted();
-            let fs = mount(&device);
-            put(&fs, "/file", &[7; 10 * PAGE as usize]);
-            let file = fs.open("/file").unwrap();
+            let (device, fs, file) = with_file();
             let at = place_of(&file, 3 * PAGE);
             if moment == "before" {
                 decay(&device, at);

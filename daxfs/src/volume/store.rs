@@ -10,7 +10,7 @@
 //! old state in the place of one that has changed, was stored, and left memory again.
 
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use daxfs_pmem::Device;
@@ -22,7 +22,7 @@ use crate::directory::{Entry, LoadedDirectory, Names, Target};
 use crate::error::{Error, Result};
 use crate::format::geometry::MAXIMUM_FILE_BYTES;
 use crate::format::item::chunk::ChunkJoin;
-use crate::format::item::dirent::{DIRENT_POSITION_LIMIT, FIRST_DIRENT_POSITION};
+use crate::format::item::dirent::DIRENT_POSITIONS;
 use crate::format::item::{
     self, Sharing, StoredChecksums, StoredDirent, StoredInode, StoredSharedRun,
 };
@@ -31,9 +31,6 @@ use crate::inode::Inode;
 use crate::inode::block_map::{BlockMap, Found, MappedRun};
 use crate::metadata::{NodeCache, NodeReader, Tree};
 use crate::run::Run;
-
-/// Where names of a directory can be.
-const POSITIONS: Range<u64> = FIRST_DIRENT_POSITION..DIRENT_POSITION_LIMIT;
 
 /// Owner of items that belong to no inode.
 const NO_INODE: u64 = 0;
@@ -133,7 +130,7 @@ impl Store {
         let keys = Key::range_of_kind(number, ItemKind::Dirent);
         tree.range(&self.nodes(), keys, &mut |key, bytes| {
             let dirent = StoredDirent::decode(bytes).map_err(|error| corrupt(number, &error))?;
-            if !POSITIONS.contains(&key.position) {
+            if !DIRENT_POSITIONS.contains(&key.position) {
                 let problem = format!("a name is at {}, where none can be", key.position);
                 return Err(corrupt_inode(number, problem));
             }

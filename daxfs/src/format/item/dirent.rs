@@ -26,6 +26,8 @@ const DROPPED_HASH_BITS: u32 = 16;
 pub(crate) const FIRST_DIRENT_POSITION: u64 = 1 << DISCRIMINATOR_BITS;
 /// Positions of entries are below this.
 pub(crate) const DIRENT_POSITION_LIMIT: u64 = 1 << (64 - DROPPED_HASH_BITS + DISCRIMINATOR_BITS);
+/// Those that an entry can have: 48 bits of a hash that is never 0, above 15 bits.
+pub(crate) const DIRENT_POSITIONS: Range<u64> = FIRST_DIRENT_POSITION..DIRENT_POSITION_LIMIT;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]

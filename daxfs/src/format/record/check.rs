@@ -4,8 +4,6 @@
 //! for those who apply it. A record is checked before it is appended, too: what was acknowledged
 //! can be replayed. Pure: no I/O, no locks.
 
-use std::ops::Range;
-
 use super::field::FIELDS;
 use super::{Disposition, Entry, Record, SettledRun};
 use crate::format::acl::{ACCESS_ACL, DEFAULT_ACL, check_acls, stored_acl_problem};
@@ -13,14 +11,12 @@ use crate::format::error::FormatError;
 use crate::format::geometry::{
     MAXIMUM_BLOCKS, MAXIMUM_FILE_BLOCKS, MAXIMUM_FILE_BYTES, blocks_for_bytes,
 };
+use crate::format::item::dirent::DIRENT_POSITIONS as POSITIONS;
 use crate::format::item::dirent::dirent_name_problem as name_problem;
-use crate::format::item::dirent::{DIRENT_POSITION_LIMIT, FIRST_DIRENT_POSITION};
 use crate::format::item::inode::PERMISSION_BITS as MODE_BITS;
 use crate::format::item::{FileType, decode_xattrs};
 use crate::run::Run;
 
-/// Positions of directory entries: 48 bits of a hash that is never 0, above 15 bits.
-const POSITIONS: Range<u64> = FIRST_DIRENT_POSITION..DIRENT_POSITION_LIMIT;
 /// The longest target of a symbolic link, in bytes.
 const MAXIMUM_TARGET_BYTES: usize = 4095;
 /// The longest name of an extended attribute, in bytes.

@@ -101,6 +101,13 @@ impl Group {
             None => has_some.then_some(Standing::Forgotten),
         }
     }
+
+    /// Those of some of the blocks, with their places in the group.
+    fn sums(&self, blocks: u128) -> impl Iterator<Item = (u64, u32)> {
+        let wanted = self.bits & blocks;
+        let places = (0..CHECKSUM_GROUP_BLOCKS).filter(move |place| wanted >> place & 1 == 1);
+        places.map(|place| (place, self.sums[place as usize]))
+    }
 }
 
 /// Which of the records of one file that make the medium forget; later ones are greater.
@@ -134,10 +141,9 @@ impl Checksums {
         let groups = self.latch();
         let mut found = Vec::new();
         for (number, group) in groups.by_number.range(groups_of(file_blocks)) {
-            let wanted = group.bits & mask(*number, file_blocks);
-            let places = (0..CHECKSUM_GROUP_BLOCKS).filter(|place| wanted >> place & 1 == 1);
             let first = number * CHECKSUM_GROUP_BLOCKS;
-            found.extend(places.map(|place| (first + place, group.sums[place as usize])));
+            let sums = group.sums(mask(*number, file_blocks));
+            found.extend(sums.map(|(place, sum)| (first + place, sum)));
         }
         found
     }
@@ -328,12 +334,10 @@ impl Checksums {
         if !group.is_stored || group.bits == 0 {
             return None;
         }
-        let has = |place: &usize| group.bits >> place & 1 == 1;
-        let places = (0..CHECKSUM_GROUP_BLOCKS as usize).filter(has);
         Some(StoredChecksums {
             first_block: number * CHECKSUM_GROUP_BLOCKS,
             bits: group.bits,
-            sums: places.map(|place| group.sums[place]).collect(),
+            sums: group.sums(u128::MAX).map(|(_, sum)| sum).collect(),
         })
     }
 
